@@ -1,0 +1,3 @@
+//! The `biophony` program.
+
+fn main() {}
