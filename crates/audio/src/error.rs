@@ -1,0 +1,121 @@
+//! What can go wrong while reading or transforming audio.
+
+use std::path::PathBuf;
+
+use crate::clip::Seconds;
+
+/// A failure to read, resample or analyze a sound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AudioError {
+    /// The file cannot be opened or read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// A file cannot be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// The bytes are of no audio format this crate knows.
+    #[error("`{path}`: not audio of a known format: {reason}")]
+    NotAudio {
+        /// The file.
+        path: PathBuf,
+        /// What its first bytes look like.
+        reason: String,
+    },
+
+    /// The container is known and what it holds is not.
+    #[error("`{path}`: no decoder for codec `{codec}`: {reason}")]
+    UnsupportedCodec {
+        /// The file.
+        path: PathBuf,
+        /// The codec's name or number, as the file gives it.
+        codec: String,
+        /// Which detail is not supported.
+        reason: String,
+    },
+
+    /// The file is damaged so early that no sample can be read.
+    #[error("`{path}`: cannot decode `{codec}`: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The container or codec that was being read.
+        codec: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The file is well-formed and holds no samples.
+    #[error("`{path}`: `{codec}` without a single sample")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// The container or codec that was read.
+        codec: String,
+    },
+
+    /// The file has more bytes than the limits allow.
+    #[error("`{path}`: {bytes} bytes, more than the limit of {max_bytes}")]
+    TooManyBytes {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        max_bytes: u64,
+    },
+
+    /// The sound lasts longer than the limits allow.
+    #[error("`{path}`: lasts more than the limit of {max_duration}")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        max_duration: Seconds,
+    },
+
+    /// The sound has more channels than the limits allow.
+    #[error("`{path}`: {channels} channels, more than the limit of {max_channels}")]
+    TooManyChannels {
+        /// The file.
+        path: PathBuf,
+        /// How many it has.
+        channels: u32,
+        /// The limit.
+        max_channels: u16,
+    },
+
+    /// A transform was given a clip of no samples.
+    #[error("the clip has no samples")]
+    EmptyClip,
+
+    /// Resampling would need more memory than is reasonable.
+    #[error(
+        "resampling {n_samples} samples from {from_hz} Hz to {to_hz} Hz gives {n_output} samples, \
+         more than the limit of {max_output}"
+    )]
+    ResampleTooLarge {
+        /// Samples in.
+        n_samples: usize,
+        /// Their rate.
+        from_hz: u32,
+        /// The rate asked for.
+        to_hz: u32,
+        /// Samples out.
+        n_output: u64,
+        /// The most samples that one call may give.
+        max_output: u64,
+    },
+}
