@@ -1,0 +1,78 @@
+//! What can go wrong between a clip and its label.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Everything that can go wrong while preparing clips, training, evaluating,
+/// saving or using a model.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A label set with fewer than two distinct names.
+    #[error("a classifier needs at least two classes, got {names:?}")]
+    TooFewClasses {
+        /// The distinct names that were there.
+        names: Vec<String>,
+    },
+
+    /// A label that is empty or only spaces.
+    #[error("a class has an empty name")]
+    EmptyLabel,
+
+    /// Labels read from a file that are not in the order of the outputs.
+    #[error("class names are not sorted and distinct: {names:?}")]
+    UnsortedLabels {
+        /// The names as the file has them.
+        names: Vec<String>,
+    },
+
+    /// A setting whose value cannot work.
+    #[error("`{field}` is {value}: {reason}")]
+    InvalidSetting {
+        /// The setting, as it is written in a settings file.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it would have to be.
+        reason: String,
+    },
+
+    /// An architecture that does not exist.
+    #[error("no architecture is called `{name}`; did you mean `{nearest}`? there are {known}")]
+    UnknownArchitecture {
+        /// The name that was asked for.
+        name: String,
+        /// The nearest name that exists.
+        nearest: &'static str,
+        /// All names.
+        known: String,
+    },
+
+    /// A file that cannot be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+
+    /// A file that cannot be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+
+    /// A JSON file that does not say what it should.
+    #[error("`{path}` is not valid here")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+}
