@@ -118,4 +118,73 @@ pub enum AudioError {
         /// The most samples that one call may give.
         max_output: u64,
     },
+
+    /// The clip is too short for a single uncentered frame.
+    #[error("the clip has {n_samples} samples, fewer than `n_fft` = {n_fft} without centering")]
+    TooFewSamples {
+        /// Samples in the clip.
+        n_samples: usize,
+        /// Samples in a frame.
+        n_fft: usize,
+    },
+
+    /// A sample is infinite or not a number.
+    #[error("sample {index} is {value}, which is no number to analyze")]
+    NotFinite {
+        /// Where it stands.
+        index: usize,
+        /// What stands there.
+        value: f32,
+    },
+
+    /// A spectrogram would need more memory than is reasonable.
+    #[error("{n_bands} bands of {n_frames} frames are more than the limit of {max_values} values")]
+    SpectrogramTooLarge {
+        /// Rows.
+        n_bands: usize,
+        /// Columns.
+        n_frames: usize,
+        /// The most values in one spectrogram.
+        max_values: usize,
+    },
+
+    /// A setting lies outside the range that makes sense for it.
+    #[error("`{field}` is {value}, outside {min} to {max}")]
+    SettingOutOfRange {
+        /// The setting's name.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// The smallest allowed.
+        min: f64,
+        /// The largest allowed.
+        max: f64,
+    },
+
+    /// The window does not fit into the frame.
+    #[error("`win_length` is {win_length}, longer than `n_fft` = {n_fft}")]
+    WindowTooLong {
+        /// Samples under the window.
+        win_length: usize,
+        /// Samples in a frame.
+        n_fft: usize,
+    },
+
+    /// The highest band would lie above half the sample rate.
+    #[error("`fmax` is {fmax} Hz, above the Nyquist frequency {nyquist} Hz of `sample_rate`")]
+    AboveNyquist {
+        /// The end of the highest band, in hertz.
+        fmax: f32,
+        /// Half the sample rate, in hertz.
+        nyquist: f32,
+    },
+
+    /// The bands would end before they begin.
+    #[error("`fmin` is {fmin} Hz, not below `fmax` = {fmax} Hz")]
+    BandUpsideDown {
+        /// The beginning of the lowest band, in hertz.
+        fmin: f32,
+        /// The end of the highest band, in hertz.
+        fmax: f32,
+    },
 }

@@ -1,13 +1,25 @@
 //! Sound in, log-mel out.
 
 mod clip;
+mod decibel;
 mod decode;
 mod error;
+mod features;
+mod mel;
 mod resample;
+mod spectrogram;
+mod stft;
 
 pub use clip::{Clip, SampleRate, Seconds};
+pub use decibel::{Reference, power_to_db};
 pub use decode::{
     Container, DecodeLimits, Decoded, SourceFormat, decode_bytes, decode_file, sniff,
 };
 pub use error::AudioError;
+pub use features::{
+    FeatureConfig, FeatureExtractor, FeatureScale, FeatureSettings, MAX_N_FFT, MAX_N_MELS,
+};
+pub use mel::{MelFilterbank, MelNorm, MelScale, mel_filterbank};
 pub use resample::resample;
+pub use spectrogram::Spectrogram;
+pub use stft::{PadMode, Stft, Window, stft};

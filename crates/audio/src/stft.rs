@@ -1,0 +1,319 @@
+//! Short-time Fourier transform: windows, framing, padding, and the transform.
+//!
+//! Conventions are librosa's: windows are periodic and centered in the frame,
+//! a centered analysis extends the signal by half a frame at both ends, and the
+//! transform runs in double precision before it is rounded to `f32`.
+//!
+//! Gathering a spectrum into mel bands lives in [`crate::mel`]; the fast path
+//! that goes from samples to features in one pass in [`crate::features`].
+
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+use realfft::num_complex::{Complex, Complex32};
+use realfft::{FftNum, RealFftPlanner, RealToComplex};
+use serde::{Deserialize, Serialize};
+
+use crate::error::AudioError;
+use crate::features::FeatureConfig;
+
+/// The shape that a frame is multiplied by before it is transformed.
+///
+/// Names are SciPy's; all are periodic (`fftbins=True`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Window {
+    /// A raised cosine that reaches zero at its ends.
+    #[default]
+    Hann,
+    /// A raised cosine on a pedestal of 0.08.
+    Hamming,
+    /// Three cosine terms; side lobes at -58 dB.
+    Blackman,
+    /// Four cosine terms; side lobes at -92 dB.
+    BlackmanHarris,
+    /// Four cosine terms, Nuttall's minimum-side-lobe choice.
+    Nuttall,
+    /// Five cosine terms; measures the height of a tone between two bins.
+    FlatTop,
+    /// A triangle that reaches zero at its ends.
+    Bartlett,
+    /// Half a period of a sine.
+    Cosine,
+    /// No shape: every sample counts alike. SciPy's `boxcar`.
+    #[serde(rename = "boxcar", alias = "rectangular", alias = "ones")]
+    Rectangular,
+}
+
+impl Window {
+    /// The periodic window of `length` samples, as `scipy.signal.get_window`
+    /// gives it.
+    pub fn samples(self, length: usize) -> Vec<f64> {
+        if length == 1 {
+            return vec![1.0];
+        }
+        // A periodic window is the symmetric one of one sample more without its
+        // last sample, so the denominator is `length` and not `length - 1`.
+        let turn = |i: usize| 2.0 * PI * i as f64 / length as f64 - PI;
+        let cosines = |terms: &[f64]| -> Vec<f64> {
+            let value = |i: usize| {
+                let term = |(k, a): (usize, &f64)| a * (k as f64 * turn(i)).cos();
+                terms.iter().enumerate().map(term).sum()
+            };
+            (0..length).map(value).collect()
+        };
+        match self {
+            Window::Hann => cosines(&[0.5, 0.5]),
+            Window::Hamming => cosines(&[0.54, 1.0 - 0.54]),
+            Window::Blackman => cosines(&[0.42, 0.50, 0.08]),
+            Window::BlackmanHarris => cosines(&[0.35875, 0.48829, 0.14128, 0.01168]),
+            Window::Nuttall => cosines(&[0.3635819, 0.4891775, 0.1365995, 0.0106411]),
+            Window::FlatTop => cosines(&[
+                0.21557895,
+                0.41663158,
+                0.277263158,
+                0.083578947,
+                0.006947368,
+            ]),
+            Window::Bartlett => (0..length)
+                .map(|i| 1.0 - (2.0 * i as f64 / length as f64 - 1.0).abs())
+                .collect(),
+            Window::Cosine => (0..length)
+                .map(|i| (PI / (length + 1) as f64 * (i as f64 + 0.5)).sin())
+                .collect(),
+            Window::Rectangular => vec![1.0; length],
+        }
+    }
+
+    /// The window of `win_length` samples in the middle of `n_fft`, zeros
+    /// around it.
+    pub(crate) fn centered_in(self, win_length: usize, n_fft: usize) -> Vec<f64> {
+        let mut padded = vec![0.0; n_fft];
+        let before = (n_fft - win_length) / 2;
+        padded[before..before + win_length].copy_from_slice(&self.samples(win_length));
+        padded
+    }
+}
+
+/// What a centered analysis finds before the first sample and after the last.
+///
+/// Names are NumPy's. librosa refuses `wrap`; it is offered here all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PadMode {
+    /// Silence.
+    #[default]
+    Constant,
+    /// The signal mirrored about its first and last sample.
+    Reflect,
+    /// The first and the last sample, held.
+    Edge,
+    /// The signal mirrored about its ends, the outer samples twice.
+    Symmetric,
+    /// The signal again from its other end.
+    Wrap,
+}
+
+impl PadMode {
+    /// Which of `n_samples` stands at `index`, which may lie outside; `None`
+    /// for silence.
+    pub(crate) fn source(self, index: isize, n_samples: usize) -> Option<usize> {
+        let n = n_samples as isize;
+        if (0..n).contains(&index) {
+            return Some(index as usize);
+        }
+        match self {
+            PadMode::Constant => None,
+            PadMode::Edge => Some(index.clamp(0, n - 1) as usize),
+            PadMode::Wrap => Some(index.rem_euclid(n) as usize),
+            PadMode::Reflect if n == 1 => Some(0),
+            PadMode::Reflect => {
+                let phase = index.rem_euclid(2 * n - 2);
+                Some(phase.min(2 * n - 2 - phase) as usize)
+            }
+            PadMode::Symmetric => {
+                let phase = index.rem_euclid(2 * n);
+                Some(phase.min(2 * n - 1 - phase) as usize)
+            }
+        }
+    }
+}
+
+/// The complex spectra of a signal's frames.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stft {
+    /// Frequency bins, `1 + n_fft / 2`.
+    pub n_bins: usize,
+    /// Frames in time.
+    pub n_frames: usize,
+    /// Row-major `[n_bins, n_frames]`.
+    pub values: Vec<Complex32>,
+}
+
+/// Transforms a signal frame by frame, as `librosa.stft` does.
+///
+/// Reads from the configuration what concerns framing: `n_fft`, `hop_length`,
+/// `win_length`, `window`, `center` and `pad_mode`.
+///
+/// # Errors
+///
+/// When the signal is empty, too short for an uncentered analysis, or so long
+/// that the result would not fit in memory.
+pub fn stft(samples: &[f32], config: &FeatureConfig) -> Result<Stft, AudioError> {
+    let frames = Frames::new(samples, config, config.n_bins())?;
+    let (n_bins, n_frames) = (config.n_bins(), frames.count());
+    let transform = Transform::<f64>::new(config);
+    let mut scratch = transform.scratch();
+    let mut values = vec![Complex32::default(); n_bins * n_frames];
+    for t in 0..n_frames {
+        let spectrum = transform.spectrum(&frames, t, &mut scratch);
+        for (bin, value) in spectrum.iter().enumerate() {
+            values[bin * n_frames + t] = Complex::new(value.re as f32, value.im as f32);
+        }
+    }
+    Ok(Stft {
+        n_bins,
+        n_frames,
+        values,
+    })
+}
+
+/// A signal seen as overlapping frames.
+pub(crate) struct Frames<'a> {
+    samples: &'a [f32],
+    n_fft: usize,
+    hop_length: usize,
+    n_before: usize,
+    pad_mode: PadMode,
+    count: usize,
+}
+
+/// The most values that one spectrogram may have: 1 GiB of `f32`.
+const MAX_VALUES: usize = 1 << 28;
+
+impl<'a> Frames<'a> {
+    /// Checks that the signal has at least one frame and that `n_rows` values
+    /// for each of them can be held.
+    pub(crate) fn new(
+        samples: &'a [f32],
+        config: &FeatureConfig,
+        n_rows: usize,
+    ) -> Result<Self, AudioError> {
+        let (n_fft, hop_length) = (config.n_fft(), config.hop_length());
+        let n_samples = samples.len();
+        if n_samples == 0 {
+            return Err(AudioError::EmptyClip);
+        }
+        let count = config
+            .n_frames(n_samples)
+            .ok_or(AudioError::TooFewSamples { n_samples, n_fft })?;
+        if count.saturating_mul(n_rows) > MAX_VALUES {
+            return Err(AudioError::SpectrogramTooLarge {
+                n_bands: n_rows,
+                n_frames: count,
+                max_values: MAX_VALUES,
+            });
+        }
+        Ok(Self {
+            samples,
+            n_fft,
+            hop_length,
+            n_before: if config.center() { n_fft / 2 } else { 0 },
+            pad_mode: config.pad_mode(),
+            count,
+        })
+    }
+
+    /// How many frames there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Writes frame `t`, multiplied by `window`.
+    fn windowed<T: Sample>(&self, t: usize, window: &[T], frame: &mut [T]) {
+        let start = (t * self.hop_length) as isize - self.n_before as isize;
+        let inside = usize::try_from(start)
+            .ok()
+            .and_then(|start| self.samples.get(start..start + self.n_fft));
+        if let Some(samples) = inside {
+            for ((value, &sample), &weight) in frame.iter_mut().zip(samples).zip(window) {
+                *value = T::from(sample) * weight;
+            }
+            return;
+        }
+        for (i, (value, &weight)) in frame.iter_mut().zip(window).enumerate() {
+            let source = self.pad_mode.source(start + i as isize, self.samples.len());
+            *value = T::from(source.map_or(0.0, |index| self.samples[index])) * weight;
+        }
+    }
+}
+
+/// A precision to transform in.
+pub(crate) trait Sample: FftNum + From<f32> {
+    /// Rounds a window's value to this precision.
+    fn rounded(value: f64) -> Self;
+}
+
+impl Sample for f32 {
+    fn rounded(value: f64) -> Self {
+        value as f32
+    }
+}
+
+impl Sample for f64 {
+    fn rounded(value: f64) -> Self {
+        value
+    }
+}
+
+/// A window and a planned transform of one length in one precision.
+pub(crate) struct Transform<T: Sample> {
+    window: Vec<T>,
+    plan: Arc<dyn RealToComplex<T>>,
+}
+
+/// The buffers that one run of a [`Transform`] needs.
+pub(crate) struct TransformScratch<T> {
+    frame: Vec<T>,
+    spectrum: Vec<Complex<T>>,
+    work: Vec<Complex<T>>,
+}
+
+impl<T: Sample> Transform<T> {
+    pub(crate) fn new(config: &FeatureConfig) -> Self {
+        let window = config
+            .window()
+            .centered_in(config.win_length(), config.n_fft());
+        Self {
+            window: window.into_iter().map(T::rounded).collect(),
+            plan: RealFftPlanner::new().plan_fft_forward(config.n_fft()),
+        }
+    }
+
+    pub(crate) fn window(&self) -> &[T] {
+        &self.window
+    }
+
+    pub(crate) fn scratch(&self) -> TransformScratch<T> {
+        TransformScratch {
+            frame: self.plan.make_input_vec(),
+            spectrum: self.plan.make_output_vec(),
+            work: self.plan.make_scratch_vec(),
+        }
+    }
+
+    /// The spectrum of frame `t`, in the scratch's buffer.
+    pub(crate) fn spectrum<'s>(
+        &self,
+        frames: &Frames<'_>,
+        t: usize,
+        scratch: &'s mut TransformScratch<T>,
+    ) -> &'s [Complex<T>] {
+        frames.windowed(t, &self.window, &mut scratch.frame);
+        self.plan
+            .process_with_scratch(&mut scratch.frame, &mut scratch.spectrum, &mut scratch.work)
+            .expect("the plan made these buffers itself");
+        &scratch.spectrum
+    }
+}
