@@ -75,4 +75,28 @@ pub enum ModelError {
         /// Where and why.
         source: serde_json::Error,
     },
+
+    /// An evaluation of nothing.
+    #[error("there are no clips to evaluate")]
+    NothingToEvaluate,
+
+    /// Lists that should have one entry per evaluated clip.
+    #[error("{n} {what} for {n_clips} clips to evaluate")]
+    UnevenEvaluation {
+        /// What is listed.
+        what: &'static str,
+        /// How many entries it has.
+        n: usize,
+        /// How many clips there are.
+        n_clips: usize,
+    },
+
+    /// Scores that cannot be evaluated.
+    #[error("clip {clip} cannot be evaluated: {reason}")]
+    UnusableScores {
+        /// Its place among the clips, from 0.
+        clip: usize,
+        /// Why not.
+        reason: String,
+    },
 }
