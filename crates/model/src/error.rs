@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use biophony_audio::AudioError;
+use biophony_nn::NnError;
 use thiserror::Error;
 
 /// Everything that can go wrong while preparing clips, training, evaluating,
@@ -48,6 +50,46 @@ pub enum ModelError {
         /// All names.
         known: String,
     },
+
+    /// A clip with a sample that is not a number.
+    #[error("sample {at} of the clip is infinite or not a number")]
+    NonFiniteSample {
+        /// The index of the first such sample.
+        at: usize,
+    },
+
+    /// Features of another shape than the front end gives.
+    #[error(
+        "features of `{name}` have {}x{} values, expected {} bands and at least {} frames",
+        found[0], found[1], expected[0], expected[1]
+    )]
+    FeatureShape {
+        /// The clip.
+        name: String,
+        /// Its bands and frames.
+        found: [usize; 2],
+        /// The bands it should have, and the fewest frames.
+        expected: [usize; 2],
+    },
+
+    /// Features that are not numbers: samples far beyond full scale, as a rule.
+    #[error("features of `{name}` are infinite or not numbers; are its samples far beyond ±1?")]
+    NonFiniteFeatures {
+        /// The clip.
+        name: String,
+    },
+
+    /// Nothing to learn from.
+    #[error("there are no examples")]
+    NoExamples,
+
+    /// A sound that cannot be prepared.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
+
+    /// A network that cannot be built, or weights that do not fit it.
+    #[error(transparent)]
+    Network(#[from] NnError),
 
     /// A file that cannot be read.
     #[error("cannot read `{path}`")]
