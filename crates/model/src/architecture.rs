@@ -46,7 +46,10 @@ const MAX_WIDTH: f64 = 16.0;
 
 impl Default for Scale {
     fn default() -> Self {
-        Self { width: 1.0, dropout: 0.2 }
+        Self {
+            width: 1.0,
+            dropout: 0.2,
+        }
     }
 }
 
@@ -67,7 +70,8 @@ impl Default for Scale {
 /// When there is no such network (the message names the nearest) or the input
 /// is too small for it.
 pub fn architecture(name: &str, input: Shape, classes: usize) -> Result<NetworkSpec, ModelError> {
-    name.parse::<Architecture>()?.network(input, classes, Scale::default())
+    name.parse::<Architecture>()?
+        .network(input, classes, Scale::default())
 }
 
 impl Architecture {
@@ -147,7 +151,9 @@ fn cnn(input: Shape, classes: usize, scale: Scale) -> Vec<Layer> {
         }));
     }
     layers.push(Layer::Flatten);
-    layers.push(Layer::Dense { outputs: scale.channels(128) });
+    layers.push(Layer::Dense {
+        outputs: scale.channels(128),
+    });
     layers.push(Layer::Relu);
     layers.extend(head(classes, scale));
     layers
@@ -169,7 +175,9 @@ fn cnn_bn(input: Shape, classes: usize, scale: Scale) -> Vec<Layer> {
             }));
         }
     }
-    layers.push(Layer::GlobalPool { kind: GlobalPoolKind::AveragePlusMax });
+    layers.push(Layer::GlobalPool {
+        kind: GlobalPoolKind::AveragePlusMax,
+    });
     layers.extend(head(classes, scale));
     layers
 }
@@ -184,7 +192,9 @@ fn mobile(classes: usize, scale: Scale) -> Vec<Layer> {
         inputs = outputs;
     }
     layers.extend(conv_bn_relu(scale.channels(192), 1, 1));
-    layers.push(Layer::GlobalPool { kind: GlobalPoolKind::AveragePlusMax });
+    layers.push(Layer::GlobalPool {
+        kind: GlobalPoolKind::AveragePlusMax,
+    });
     layers.extend(head(classes, scale));
     layers
 }
@@ -207,7 +217,10 @@ fn inverted_residual(inputs: usize, outputs: usize, stride: usize) -> Vec<Layer>
     // The narrow end stays linear: a ReLU there would lose what it cannot hold.
     body.extend([conv(outputs, 1, Bias::None), Layer::batch_norm()]);
     if stride == 1 && inputs == outputs {
-        vec![Layer::Residual { body, shortcut: Vec::new() }]
+        vec![Layer::Residual {
+            body,
+            shortcut: Vec::new(),
+        }]
     } else {
         body
     }
@@ -228,11 +241,16 @@ fn resnet(classes: usize, scale: Scale) -> Vec<Layer> {
         let outputs = scale.channels(outputs);
         layers.extend(residual(inputs, outputs, kernels));
         if pool {
-            layers.push(Layer::MaxPool { kernel: [2, 2], stride: [2, 2] });
+            layers.push(Layer::MaxPool {
+                kernel: [2, 2],
+                stride: [2, 2],
+            });
         }
         inputs = outputs;
     }
-    layers.push(Layer::GlobalPool { kind: GlobalPoolKind::Average });
+    layers.push(Layer::GlobalPool {
+        kind: GlobalPoolKind::Average,
+    });
     layers.extend(head(classes, scale));
     layers
 }
@@ -252,7 +270,9 @@ fn residual(inputs: usize, outputs: usize, kernels: [usize; 2]) -> [Layer; 2] {
 fn head(classes: usize, scale: Scale) -> Vec<Layer> {
     let mut layers = Vec::new();
     if scale.dropout > 0.0 {
-        layers.push(Layer::Dropout { rate: scale.dropout as f32 });
+        layers.push(Layer::Dropout {
+            rate: scale.dropout as f32,
+        });
     }
     layers.push(Layer::Dense { outputs: classes });
     layers

@@ -114,7 +114,10 @@ impl AugmentConfig {
             ("augment.roll_probability", self.roll_probability),
             ("augment.gain_probability", self.gain_probability),
             ("augment.noise_probability", self.noise_probability),
-            ("augment.background_probability", self.background_probability),
+            (
+                "augment.background_probability",
+                self.background_probability,
+            ),
             ("augment.mask_probability", self.mask_probability),
             ("augment.mixup_probability", self.mixup_probability),
             ("augment.time_mask_share", self.time_mask_share),

@@ -183,7 +183,11 @@ impl FrontEnd {
         for band in 0..features.n_bands {
             for (sum, &value) in power.iter_mut().zip(features.row(band)) {
                 let value = f64::from(value);
-                *sum += if decibels { 10_f64.powf(value / 10.0) } else { value };
+                *sum += if decibels {
+                    10_f64.powf(value / 10.0)
+                } else {
+                    value
+                };
             }
         }
         power
@@ -195,15 +199,28 @@ impl FrontEnd {
     ///
     /// Names the setting that cannot.
     pub fn check(&self) -> Result<(), ModelError> {
-        let ClipShape { clip_seconds, overlap, .. } = self.clip;
+        let ClipShape {
+            clip_seconds,
+            overlap,
+            ..
+        } = self.clip;
         let fault = |field, value: f64, reason: String| {
-            Err(ModelError::InvalidSetting { field, value: value.to_string(), reason })
+            Err(ModelError::InvalidSetting {
+                field,
+                value: value.to_string(),
+                reason,
+            })
         };
         if !(clip_seconds > 0.0 && clip_seconds <= MAX_CLIP_SECONDS) {
-            let reason = format!("a window lasts more than 0 and at most {MAX_CLIP_SECONDS} seconds");
+            let reason =
+                format!("a window lasts more than 0 and at most {MAX_CLIP_SECONDS} seconds");
             return fault("clip_seconds", clip_seconds, reason);
         }
-        let least = if self.features.center() { 1 } else { self.features.n_fft() };
+        let least = if self.features.center() {
+            1
+        } else {
+            self.features.n_fft()
+        };
         if self.window_samples() < least {
             let reason = format!("at {} a window needs at least {least} samples", self.rate());
             return fault("clip_seconds", clip_seconds, reason);
@@ -232,13 +249,14 @@ impl FrontEnd {
         if features.values().iter().all(|value| value.is_finite()) {
             Ok(())
         } else {
-            Err(ModelError::NonFiniteFeatures { name: name.to_owned() })
+            Err(ModelError::NonFiniteFeatures {
+                name: name.to_owned(),
+            })
         }
     }
 }
 
 /// A front end with its filterbank and Fourier plan built.
-#[derive(Debug)]
 pub struct Preparer {
     front: FrontEnd,
     extractor: FeatureExtractor,
@@ -280,7 +298,11 @@ impl Preparer {
         } else {
             Cow::Owned(resample(clip, self.front.rate())?)
         };
-        let samples = pad(resampled.samples(), self.front.window_samples(), self.front.clip.pad);
+        let samples = pad(
+            resampled.samples(),
+            self.front.window_samples(),
+            self.front.clip.pad,
+        );
         let features = self.extractor.extract(&samples)?;
         self.front.check_features("the clip", &features)?;
         Ok(features)

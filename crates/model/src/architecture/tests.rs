@@ -27,7 +27,10 @@ fn every_network_ends_in_one_output_per_class() {
 
 #[test]
 fn mobile_has_fewer_than_150_000_parameters() {
-    let n: usize = summary("mobile", INPUT).iter().map(|layer| layer.parameters).sum();
+    let n: usize = summary("mobile", INPUT)
+        .iter()
+        .map(|layer| layer.parameters)
+        .sum();
     assert!((20_000..150_000).contains(&n), "{n}");
 }
 
@@ -59,7 +62,10 @@ fn width_scales_the_channels_in_steps_of_eight() {
             ref other => panic!("{other:?}"),
         }
     };
-    assert_eq!([outputs(0.01), outputs(1.0), outputs(1.4), outputs(2.0)], [8, 16, 24, 32]);
+    assert_eq!(
+        [outputs(0.01), outputs(1.0), outputs(1.4), outputs(2.0)],
+        [8, 16, 24, 32]
+    );
 }
 
 #[test]
@@ -76,9 +82,17 @@ fn a_width_that_cannot_work_is_named() {
 
 #[test]
 fn a_name_with_a_slip_is_told_the_right_one() {
-    for (slip, nearest) in [("mobilnet", "mobile"), ("CNN", "cnn"), ("cnn_bn", "cnn-bn"), ("resent", "resnet")] {
+    for (slip, nearest) in [
+        ("mobilnet", "mobile"),
+        ("CNN", "cnn"),
+        ("cnn_bn", "cnn-bn"),
+        ("resent", "resnet"),
+    ] {
         let error = slip.parse::<Architecture>().unwrap_err().to_string();
-        assert!(error.contains(&format!("did you mean `{nearest}`")), "{error}");
+        assert!(
+            error.contains(&format!("did you mean `{nearest}`")),
+            "{error}"
+        );
     }
 }
 

@@ -35,12 +35,19 @@ impl PowerScale {
     pub(super) fn of(features: &FeatureConfig) -> Self {
         let level = features.power() / 2.0;
         match features.scale() {
-            FeatureScale::Db { reference: Reference::Value(reference), amin, .. } => {
+            FeatureScale::Db {
+                reference: Reference::Value(reference),
+                amin,
+                ..
+            } => {
                 let amin = (amin / reference.abs().max(amin)).max(TINY);
                 Self::Decibels { level, amin }
             }
             // Against the clip's own maximum, a change of level changes nothing.
-            FeatureScale::Db { reference: Reference::Max, .. } => Self::Decibels {
+            FeatureScale::Db {
+                reference: Reference::Max,
+                ..
+            } => Self::Decibels {
                 level: 0.0,
                 amin: TINY,
             },
@@ -122,9 +129,17 @@ impl NoiseShape {
         let bands = dense.chunks_exact(filters.n_bins()).map(|weights| {
             let sum: f32 = weights.iter().sum();
             let square: f32 = weights.iter().map(|weight| weight * weight).sum();
-            let shape = if square > 0.0 { sum * sum / square } else { 1.0 };
+            let shape = if square > 0.0 {
+                sum * sum / square
+            } else {
+                1.0
+            };
             let spread = 1.0 / (9.0 * shape);
-            NoiseBand { mean: sum, spread, deviation: spread.sqrt() }
+            NoiseBand {
+                mean: sum,
+                spread,
+                deviation: spread.sqrt(),
+            }
         });
         Self(bands.collect())
     }

@@ -84,7 +84,9 @@ fn a_roll_keeps_every_frame_in_the_same_circle() {
     let (plain, rolled) = (plain(), draw(&config, N_FRAMES, 2));
     assert_ne!(plain, rolled);
     let shifted = |shift: usize| {
-        let rows = plain.chunks_exact(N_FRAMES).zip(rolled.chunks_exact(N_FRAMES));
+        let rows = plain
+            .chunks_exact(N_FRAMES)
+            .zip(rolled.chunks_exact(N_FRAMES));
         rows.flat_map(|(before, after)| before.iter().zip(after.iter().cycle().skip(shift)))
             .all(|(before, after)| before == after)
     };
@@ -95,10 +97,18 @@ fn a_roll_keeps_every_frame_in_the_same_circle() {
 fn a_gain_moves_all_values_of_a_band_alike() {
     let config = only(|config| config.gain_probability = 1.0);
     let (before, after) = (plain(), draw(&config, N_FRAMES, 5));
-    for (before, after) in before.chunks_exact(N_FRAMES).zip(after.chunks_exact(N_FRAMES)) {
+    for (before, after) in before
+        .chunks_exact(N_FRAMES)
+        .zip(after.chunks_exact(N_FRAMES))
+    {
         let change = after[0] - before[0];
         assert!(change != 0.0);
-        assert!(before.iter().zip(after).all(|(b, a)| (a - b - change).abs() < 1e-4));
+        assert!(
+            before
+                .iter()
+                .zip(after)
+                .all(|(b, a)| (a - b - change).abs() < 1e-4)
+        );
     }
 }
 
@@ -150,6 +160,9 @@ fn settings_out_of_range_are_named() {
     named(only(|c| c.gain_probability = 1.1), "gain_probability");
     named(only(|c| c.mixup_alpha = f64::NAN), "mixup_alpha");
     named(only(|c| c.noise_snr_db = [20.0, 10.0]), "noise_snr_db");
-    named(only(|c| c.background_snr_db = [f64::INFINITY; 2]), "background_snr_db");
+    named(
+        only(|c| c.background_snr_db = [f64::INFINITY; 2]),
+        "background_snr_db",
+    );
     named(only(|c| c.time_masks = 1 << 40), "time_masks");
 }

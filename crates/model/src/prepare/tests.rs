@@ -81,15 +81,26 @@ fn check_pad(kind: Pad, samples: &[f32], expected: &[f32]) {
 #[test]
 fn short_clips_are_padded_on_the_waveform() {
     check_pad(Pad::Zeros, &[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 0.0, 0.0]);
-    check_pad(Pad::Repeat, &[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0]);
-    check_pad(Pad::Reflect, &[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 2.0, 1.0, 2.0, 3.0, 2.0]);
+    check_pad(
+        Pad::Repeat,
+        &[1.0, 2.0, 3.0],
+        &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0],
+    );
+    check_pad(
+        Pad::Reflect,
+        &[1.0, 2.0, 3.0],
+        &[1.0, 2.0, 3.0, 2.0, 1.0, 2.0, 3.0, 2.0],
+    );
     check_pad(Pad::Reflect, &[1.0], &[1.0, 1.0, 1.0]);
     check_pad(Pad::Repeat, &[1.0], &[1.0, 1.0]);
 }
 
 #[test]
 fn a_clip_that_is_long_enough_is_not_padded() {
-    assert_eq!(pad(&[1.0, 2.0, 3.0], 2, Pad::Repeat).as_ref(), [1.0, 2.0, 3.0]);
+    assert_eq!(
+        pad(&[1.0, 2.0, 3.0], 2, Pad::Repeat).as_ref(),
+        [1.0, 2.0, 3.0]
+    );
 }
 
 fn tone(seconds: f64, hertz: u32) -> Clip {
