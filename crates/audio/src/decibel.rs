@@ -74,32 +74,33 @@ pub fn power_to_db(
         Reference::Value(value) => value.abs(),
         Reference::Max => largest(power),
     };
-    let offset = offset_db(zero, amin);
-    to_db(power, amin, offset);
-    if let Some(top_db) = top_db {
-        let floor = largest(power) - top_db;
-        raise_to(power, floor);
-    }
+    to_db(power, amin);
+    shift_and_clip(power, level(zero, amin), top_db);
     Ok(())
 }
 
-/// The level of the reference, which is subtracted from every other.
-pub(crate) fn offset_db(reference: f32, amin: f32) -> f32 {
+/// The level of a reference power, which is subtracted from every other.
+pub(crate) fn level(reference: f32, amin: f32) -> f32 {
     (10.0 * f64::from(reference.max(amin)).log10()) as f32
 }
 
-/// `10 · log10(max(amin, power)) - offset`, in place.
-pub(crate) fn to_db(power: &mut [f32], amin: f32, offset: f32) {
+/// `10 · log10(max(amin, power))`, in place.
+pub(crate) fn to_db(power: &mut [f32], amin: f32) {
     for value in power {
-        let raised = if *value < amin { amin } else { *value };
-        *value = ten_log10(raised) - offset;
+        *value = ten_log10(if *value < amin { amin } else { *value });
     }
 }
 
-/// Lifts what is below `floor` to it.
-pub(crate) fn raise_to(values: &mut [f32], floor: f32) {
-    for value in values {
-        *value = if *value < floor { floor } else { *value };
+/// Subtracts the level of the reference and lifts what lies more than `top_db`
+/// below the largest value.
+pub(crate) fn shift_and_clip(db: &mut [f32], level: f32, top_db: Option<f32>) {
+    let floor = top_db.map_or(f32::NEG_INFINITY, |top_db| largest(db) - level - top_db);
+    if level == 0.0 && top_db.is_none() {
+        return;
+    }
+    for value in db {
+        let shifted = *value - level;
+        *value = if shifted < floor { floor } else { shifted };
     }
 }
 

@@ -6,6 +6,9 @@ mod decode;
 mod error;
 mod features;
 mod mel;
+mod mfcc;
+mod npy;
+mod pcen;
 mod resample;
 mod spectrogram;
 mod stft;
@@ -20,6 +23,9 @@ pub use features::{
     FeatureConfig, FeatureExtractor, FeatureScale, FeatureSettings, MAX_N_FFT, MAX_N_MELS,
 };
 pub use mel::{MelFilterbank, MelNorm, MelScale, mel_filterbank};
+pub use mfcc::{DctNorm, DctType, MfccConfig, mfcc};
+pub use npy::{write_npy, write_spectrogram_npy};
+pub use pcen::{PcenConfig, PcenState, pcen, pcen_from};
 pub use resample::resample;
 pub use spectrogram::Spectrogram;
 pub use stft::{PadMode, Stft, Window, stft};

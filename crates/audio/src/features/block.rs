@@ -1,0 +1,235 @@
+//! A few frames side by side, so that one instruction works on all of them.
+//!
+//! Spectra are laid out bin by bin with the frames of a block as lanes; mel
+//! filters then run over bins and never over short, ragged rows. The decision
+//! which frames need double precision is taken here too.
+
+use realfft::num_complex::Complex;
+
+use super::{FeatureConfig, FeatureExtractor, FeatureScale};
+use crate::mel::MelFilterbank;
+use crate::stft::{Frames, TransformScratch};
+
+/// Frames in a block: two vectors of SSE, one of AVX.
+pub(super) const LANES: usize = 8;
+
+type Lanes = [f32; LANES];
+
+/// Up to [`LANES`] frames, from spectra to bands.
+pub(super) struct Block {
+    /// `|X|^power`, `[n_bins]` of lanes.
+    spectra: Vec<Lanes>,
+    /// Filtered, `[n_mels]` of lanes.
+    bands: Vec<Lanes>,
+    /// The energy of each frame: the sum of `|X|²`.
+    energies: Lanes,
+    /// The largest band value of any block so far.
+    loudest: f32,
+    fast: TransformScratch<f32>,
+    exact: TransformScratch<f64>,
+}
+
+impl Block {
+    pub(super) fn new(extractor: &FeatureExtractor) -> Self {
+        Self {
+            spectra: vec![[0.0; LANES]; extractor.filterbank.n_bins()],
+            bands: vec![[0.0; LANES]; extractor.filterbank.n_mels()],
+            energies: [0.0; LANES],
+            loudest: 0.0,
+            fast: extractor.fast.scratch(),
+            exact: extractor.exact.scratch(),
+        }
+    }
+
+    /// The bands of each lane, `[n_mels]` of lanes.
+    pub(super) fn bands_mut(&mut self) -> &mut [Lanes] {
+        &mut self.bands
+    }
+
+    /// The largest band value of all frames so far.
+    pub(super) fn loudest(&self) -> f32 {
+        self.loudest
+    }
+
+    /// Whether every frame's energy is a number.
+    pub(super) fn is_finite(&self) -> bool {
+        self.energies.iter().all(|energy| energy.is_finite())
+    }
+
+    /// Computes the bands of `n` frames from frame `first` on.
+    pub(super) fn fill(
+        &mut self,
+        extractor: &FeatureExtractor,
+        frames: &Frames<'_>,
+        first: usize,
+        n: usize,
+    ) {
+        if n < LANES {
+            self.spectra.fill([0.0; LANES]);
+        }
+        for lane in 0..n {
+            let spectrum = extractor
+                .fast
+                .spectrum(frames, first + lane, &mut self.fast);
+            for (lanes, value) in self.spectra.iter_mut().zip(spectrum) {
+                lanes[lane] = value.re * value.re + value.im * value.im;
+            }
+        }
+        self.energies = sum(&self.spectra);
+        raise(&mut self.spectra, extractor.config.power());
+        self.filter(&extractor.filterbank);
+
+        let weak = extractor
+            .precision
+            .weak_lanes(&self.bands, &self.energies, self.loudest);
+        for lane in (0..n).filter(|&lane| weak[lane]) {
+            let t = first + lane;
+            let spectrum = extractor.exact.spectrum(frames, t, &mut self.exact);
+            let power = extractor.config.power();
+            replace_lane(&mut self.spectra, lane, spectrum, power);
+        }
+        if weak.contains(&true) {
+            self.filter(&extractor.filterbank);
+        }
+        self.loudest = self.loudest.max(largest(&self.bands));
+    }
+
+    fn filter(&mut self, filterbank: &MelFilterbank) {
+        for (lanes, band) in self.bands.iter_mut().zip(filterbank.bands()) {
+            let bins = &self.spectra[band.first_bin..];
+            let mut sums = [0.0; LANES];
+            for (bin, &weight) in bins.iter().zip(&band.weights) {
+                for (sum, value) in sums.iter_mut().zip(bin) {
+                    *sum += weight * value;
+                }
+            }
+            *lanes = sums;
+        }
+    }
+}
+
+/// The sum over bins, lane by lane.
+fn sum(spectra: &[Lanes]) -> Lanes {
+    let mut sums = [0.0; LANES];
+    for bin in spectra {
+        for (sum, value) in sums.iter_mut().zip(bin) {
+            *sum += value;
+        }
+    }
+    sums
+}
+
+/// The largest value of all lanes.
+fn largest(bands: &[Lanes]) -> f32 {
+    let mut largest = [0.0; LANES];
+    for band in bands {
+        for (largest, &value) in largest.iter_mut().zip(band) {
+            *largest = if value > *largest { value } else { *largest };
+        }
+    }
+    largest.into_iter().fold(0.0, f32::max)
+}
+
+/// Turns `|X|²` into `|X|^power`.
+fn raise(spectra: &mut [Lanes], power: f32) {
+    let values = spectra.as_flattened_mut();
+    if power == 1.0 {
+        values.iter_mut().for_each(|value| *value = value.sqrt());
+    } else if power != 2.0 {
+        let half = power / 2.0;
+        values
+            .iter_mut()
+            .for_each(|value| *value = value.powf(half));
+    }
+}
+
+/// Puts a spectrum in double precision in the place of one lane, rounded where
+/// librosa rounds: after the transform.
+fn replace_lane(spectra: &mut [Lanes], lane: usize, spectrum: &[Complex<f64>], power: f32) {
+    for (lanes, value) in spectra.iter_mut().zip(spectrum) {
+        let (re, im) = (value.re as f32, value.im as f32);
+        let squared = re * re + im * im;
+        lanes[lane] = match power {
+            2.0 => squared,
+            1.0 => squared.sqrt(),
+            _ => squared.powf(power / 2.0),
+        };
+    }
+}
+
+/// When single precision is not enough.
+///
+/// The error of a single-precision transform is spread over all bins: measured
+/// over tones, chirps, noise, impulses and lengths up to 16384, its root mean
+/// square is at most 3e-7 of that of the spectrum. A bin that is much weaker
+/// than the spectrum's mean is wrong by more of its own size.
+pub(super) struct Precision {
+    /// For each band the least value, as a share of `energy^(power / 2)`, at
+    /// which its relative error stays below [`TOLERANCE`].
+    shares: Vec<f32>,
+    /// The exponent that turns an energy into the unit of a band.
+    half_power: f32,
+    /// Bands below this do not count.
+    floor: f32,
+    /// Nor do bands that lie this far below the loudest.
+    depth: f32,
+}
+
+/// The relative error that bands may have: a share of the promised 1e-4.
+const TOLERANCE: f64 = 5e-5;
+
+/// Root mean square of a bin's error over that of the spectrum, with a margin
+/// that errors hardly ever exceed: 4 standard deviations.
+const BIN_ERROR: f64 = 4.0 * 2e-7;
+
+impl Precision {
+    pub(super) fn of(filterbank: &MelFilterbank, config: &FeatureConfig) -> Self {
+        let power = f64::from(config.power());
+        let share_of = |weight: f64| {
+            let bin_share = power * BIN_ERROR / TOLERANCE / (filterbank.n_bins() as f64).sqrt();
+            (weight * bin_share.powf(power)) as f32
+        };
+        let share = |weights: &[f32]| {
+            // Errors of different bins are independent, so a band's grows with
+            // the root of its weights' sum of squares, which for powers comes
+            // to its largest weight.
+            let weights = weights.iter().map(|&weight| f64::from(weight));
+            share_of(if power == 2.0 {
+                weights.fold(0.0, f64::max)
+            } else {
+                weights.sum()
+            })
+        };
+        let bands = filterbank.bands().iter();
+        let (floor, depth) = match config.scale() {
+            FeatureScale::Power => (0.0, 1e-9_f32.powf(config.power() / 2.0)),
+            FeatureScale::Db { amin, top_db, .. } => {
+                let depth = top_db.map_or(0.0, |top_db| 10.0_f32.powf(-top_db / 10.0));
+                (amin, depth)
+            }
+        };
+        Self {
+            shares: bands.map(|band| share(&band.weights)).collect(),
+            half_power: config.power() / 2.0,
+            floor,
+            depth,
+        }
+    }
+
+    /// Which lanes have a band that matters and is too weak to be trusted.
+    fn weak_lanes(&self, bands: &[Lanes], energies: &Lanes, loudest: f32) -> [bool; LANES] {
+        let loudest = loudest.max(largest(bands));
+        let floor = self.floor.max(loudest * self.depth);
+        let units = match self.half_power {
+            1.0 => *energies,
+            half_power => energies.map(|energy| energy.powf(half_power)),
+        };
+        let mut weak = [0_u32; LANES];
+        for (band, &share) in bands.iter().zip(&self.shares) {
+            for ((weak, &value), &unit) in weak.iter_mut().zip(band).zip(&units) {
+                *weak |= u32::from(value >= floor) & u32::from(value < share * unit);
+            }
+        }
+        weak.map(|weak| weak != 0)
+    }
+}
