@@ -141,4 +141,88 @@ pub enum ModelError {
         /// Why not.
         reason: String,
     },
+
+    /// There is something where a bundle is to be written.
+    #[error("`{path}` exists already")]
+    BundleExists {
+        /// Where the bundle was to go.
+        path: PathBuf,
+    },
+
+    /// Something other than a bundle would have been replaced.
+    #[error("`{path}` is not a bundle (it has no bundle.json), so it is not replaced")]
+    NotABundle {
+        /// What would have been replaced.
+        path: PathBuf,
+    },
+
+    /// A bundle written by a later version of this program.
+    #[error(
+        "`{path}`: `format_version` is {found}, and this program reads up to {known}; \
+         a newer version of it is needed"
+    )]
+    NewerBundle {
+        /// The file that says so.
+        path: PathBuf,
+        /// The version it has.
+        found: u32,
+        /// The highest version that can be read.
+        known: u32,
+    },
+
+    /// A file whose content is not what it was when the bundle was written.
+    #[error("`{path}` is damaged: its BLAKE3 is {found}, expected {expected}")]
+    DamagedFile {
+        /// The file.
+        path: PathBuf,
+        /// The digest noted in `bundle.json`.
+        expected: String,
+        /// The digest of the file.
+        found: String,
+    },
+
+    /// A file that is larger than any bundle's.
+    #[error("`{path}` has {n_bytes} bytes, more than the {limit} that are read")]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        n_bytes: u64,
+        /// The largest size that is read.
+        limit: u64,
+    },
+
+    /// A part of a bundle that does not fit the others.
+    #[error("`{path}`: `{field}`: {reason}")]
+    BundleField {
+        /// The file.
+        path: PathBuf,
+        /// The field or tensor.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A weights file that cannot be read or written as one.
+    #[error("`{path}` is not a valid safetensors file")]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: safetensors::SafeTensorError,
+    },
+
+    /// A network's layer that calls for a tensor the network does not have.
+    #[error("the network has no tensor `{name}`")]
+    MissingTensor {
+        /// The tensor's name.
+        name: String,
+    },
+
+    /// Something that the ONNX graph cannot express.
+    #[error("{what} cannot be written to ONNX")]
+    NotInOnnx {
+        /// What it is.
+        what: String,
+    },
 }

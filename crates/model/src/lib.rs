@@ -8,21 +8,26 @@
 //! 4. [`augment`]: how training windows are varied.
 //! 5. [`evaluate`]: how good a model is, out of [`metrics`], [`calibrate`] and
 //!    [`bootstrap`].
+//! 6. [`bundle`] and [`onnx`]: a model as a directory that other programs read.
 
 pub mod architecture;
 pub mod augment;
 pub mod bootstrap;
+pub mod bundle;
 pub mod calibrate;
 pub mod error;
 pub mod evaluate;
 pub mod labels;
 pub mod metrics;
+mod mlmodel;
 pub mod normalize;
+pub mod onnx;
 pub mod prepare;
 mod seeds;
 
 pub use architecture::{Architecture, Scale, architecture};
 pub use augment::AugmentConfig;
+pub use bundle::{Bundle, Calibration, Existing, PrecisionThreshold, Provenance};
 pub use error::ModelError;
 pub use evaluate::{Evaluation, EvaluationOptions, evaluate};
 pub use labels::LabelSet;

@@ -153,10 +153,14 @@ impl FrontEnd {
         }
     }
 
-    fn window_grid(&self, last: usize) -> Vec<usize> {
+    /// The frames from one window to the next, with `all_windows`.
+    pub(crate) fn window_hop(&self) -> usize {
         let n_window = self.window_frames() as f64;
-        let hop = ((n_window * (1.0 - self.clip.overlap)).round() as usize).max(1);
-        let mut firsts: Vec<usize> = (0..=last).step_by(hop).collect();
+        ((n_window * (1.0 - self.clip.overlap)).round() as usize).max(1)
+    }
+
+    fn window_grid(&self, last: usize) -> Vec<usize> {
+        let mut firsts: Vec<usize> = (0..=last).step_by(self.window_hop()).collect();
         if firsts.last() != Some(&last) {
             firsts.push(last);
         }

@@ -1,0 +1,144 @@
+//! What MLflow needs to load a bundle: `MLmodel` and the files it names.
+//!
+//! A bundle is loaded by MLflow's own ONNX flavor, so that nothing of ours has
+//! to be installed there. The YAML is written by hand: a handful of fixed lines,
+//! into which a few checked strings go.
+
+use std::fmt::Write;
+
+use crate::bundle::{Bundle, ONNX};
+use crate::onnx::OUTPUT;
+
+/// The version of the ONNX specification that `model.onnx` keeps to.
+const ONNX_VERSION: &str = "1.12.0";
+
+const REQUIREMENTS: &str = "mlflow>=2.10\nnumpy\nonnx>=1.12\nonnxruntime>=1.12\n";
+
+const PYTHON_ENV: &str = "\
+python: '3.11'
+build_dependencies:
+- pip
+- setuptools
+- wheel
+dependencies:
+- -r requirements.txt
+";
+
+/// The files by name.
+pub(crate) fn files(bundle: &Bundle) -> Vec<(&'static str, Vec<u8>)> {
+    let example = example();
+    vec![
+        ("MLmodel", mlmodel(bundle).into_bytes()),
+        ("requirements.txt", REQUIREMENTS.into()),
+        ("conda.yaml", conda().into_bytes()),
+        ("python_env.yaml", PYTHON_ENV.into()),
+        ("input_example.json", example.clone().into_bytes()),
+        (
+            "serving_input_example.json",
+            format!("{{\"inputs\": {example}}}").into_bytes(),
+        ),
+    ]
+}
+
+fn mlmodel(bundle: &Bundle) -> String {
+    let n_classes = bundle.labels.len();
+    let created = match &bundle.provenance.created {
+        Some(created) => format!("utc_time_created: {}\n", quoted(&mlflow_time(created))),
+        None => String::new(),
+    };
+    let labels: String = bundle
+        .labels
+        .names()
+        .iter()
+        .fold(String::new(), |mut list, label| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(list, "  - {}", quoted(label));
+            list
+        });
+    format!(
+        "\
+flavors:
+  onnx:
+    code: null
+    data: {ONNX}
+    onnx_version: {ONNX_VERSION}
+    providers:
+    - CPUExecutionProvider
+  python_function:
+    data: {ONNX}
+    env:
+      conda: conda.yaml
+      virtualenv: python_env.yaml
+    loader_module: mlflow.onnx
+metadata:
+  labels:
+{labels}  sample_rate: {rate}
+  program: {program}
+saved_input_example_info:
+  artifact_path: input_example.json
+  serving_input_path: serving_input_example.json
+  type: ndarray
+signature:
+  inputs: '[{{\"type\": \"tensor\", \"tensor-spec\": {{\"dtype\": \"float32\", \"shape\": [-1, -1]}}}}]'
+  outputs: '[{{\"name\": \"{OUTPUT}\", \"type\": \"tensor\", \"tensor-spec\": {{\"dtype\": \"float32\", \"shape\": [-1, {n_classes}]}}}}]'
+  params: null
+{created}",
+        rate = bundle.front_end.rate().hertz(),
+        program = quoted(&bundle.provenance.program),
+    )
+}
+
+fn conda() -> String {
+    let packages: String = REQUIREMENTS
+        .lines()
+        .map(|line| format!("  - {line}\n"))
+        .collect();
+    format!(
+        "\
+channels:
+- conda-forge
+dependencies:
+- python=3.11
+- pip
+- pip:
+{packages}name: mlflow-env
+"
+    )
+}
+
+/// A short waveform, `[1, samples]`: a tone that fades in and out.
+fn example() -> String {
+    const SAMPLES: usize = 256;
+    let samples: Vec<String> = (0..SAMPLES)
+        .map(|i| {
+            let place = i as f64 / SAMPLES as f64;
+            let envelope = (std::f64::consts::PI * place).sin();
+            format!("{:.4}", 0.5 * envelope * (i as f64 * 0.6).sin())
+        })
+        .collect();
+    format!("[[{}]]", samples.join(", "))
+}
+
+/// From RFC 3339 to the form in which MLflow writes times.
+fn mlflow_time(rfc3339: &str) -> String {
+    rfc3339.replace('T', " ").trim_end_matches('Z').to_owned()
+}
+
+/// A YAML string in double quotes, whatever it holds.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            // Letters of other scripts stay readable; the rest may be what YAML
+            // does not allow, and is escaped.
+            c if c.is_alphanumeric() => quoted.push(c),
+            c => {
+                let _ = write!(quoted, "\\U{:08X}", u32::from(c));
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}
