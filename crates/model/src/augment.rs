@@ -186,6 +186,11 @@ impl<'a> Augmenter<'a> {
         }
     }
 
+    /// The number of values of a window.
+    pub(crate) fn n_inputs(&self) -> usize {
+        self.normalizer.n_bands() * self.n_frames
+    }
+
     /// Writes a random variation of one example, normalized.
     ///
     /// # Shapes
@@ -201,7 +206,7 @@ impl<'a> Augmenter<'a> {
         let noise = happens(config.noise_probability, rng);
         let background = happens(config.background_probability, rng);
         if noise || background {
-            self.scale.to_power(window);
+            self.scale.linearize(window);
             if noise {
                 let snr = self.ratio(config.noise_snr_db, rng);
                 self.noise.add(window, snr, rng);
@@ -210,7 +215,7 @@ impl<'a> Augmenter<'a> {
                 let snr = self.ratio(config.background_snr_db, rng);
                 self.add_background(window, snr, rng);
             }
-            self.scale.from_power(window);
+            self.scale.restore(window);
         }
         self.normalizer.apply(window);
         if happens(config.mask_probability, rng) {
@@ -242,7 +247,7 @@ impl<'a> Augmenter<'a> {
         let other = &self.examples[rng.random_range(0..self.examples.len())].features;
         let mut background = vec![0.0; window.len()];
         self.crop(other, rng, &mut background);
-        self.scale.to_power(&mut background);
+        self.scale.linearize(&mut background);
         power::add_at_ratio(window, &background, ratio);
     }
 

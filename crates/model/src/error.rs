@@ -79,6 +79,70 @@ pub enum ModelError {
         name: String,
     },
 
+    /// A network, normalizer and front end that do not fit together.
+    #[error(
+        "the network takes {network}, the front end gives {front_end}, \
+         and the normalizer has {n_bands} bands"
+    )]
+    PartsDiffer {
+        /// The shape of the network's input.
+        network: String,
+        /// The shape of the front end's windows.
+        front_end: String,
+        /// The bands of the normalizer.
+        n_bands: usize,
+    },
+
+    /// An example whose class does not exist.
+    #[error("`{name}` has class {label}, and there are {n_classes}")]
+    LabelOutOfRange {
+        /// The clip.
+        name: String,
+        /// The index of its class.
+        label: usize,
+        /// How many classes there are.
+        n_classes: usize,
+    },
+
+    /// Training that ran away.
+    #[error(
+        "the loss is not a number any more, in epoch {epoch}, step {step}, at a learning rate of \
+         {learning_rate}; try a smaller `learning_rate`, a longer `warmup`, or `max_gradient_norm = 1`"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step within it, from 1.
+        step: usize,
+        /// The learning rate of that step.
+        learning_rate: f32,
+    },
+
+    /// A checkpoint of another run.
+    #[error(
+        "`{path}` is the checkpoint of another run: {what} was {then} and is {now}; \
+         train with the same settings and clips, or without resuming"
+    )]
+    OtherCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// What it was when the checkpoint was written.
+        then: String,
+        /// What it is now.
+        now: String,
+    },
+
+    /// A checkpoint that cannot be what was written.
+    #[error("`{path}` is not a checkpoint that can be resumed: {reason}")]
+    DamagedCheckpoint {
+        /// The file at fault.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// Nothing to learn from.
     #[error("there are no examples")]
     NoExamples,

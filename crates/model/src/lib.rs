@@ -6,7 +6,8 @@
 //! 2. [`prepare`] and [`normalize`]: how a waveform becomes network input.
 //! 3. [`architecture`]: the networks that have names.
 //! 4. [`augment`]: how training windows are varied.
-//! 5. [`evaluate`]: how good a model is, out of [`metrics`], [`calibrate`] and
+//! 5. [`train`](mod@train) and [`score`](mod@score): learning, and what was learnt at work.
+//! 6. [`evaluate`](mod@evaluate): how good a model is, out of [`metrics`], [`calibrate`] and
 //!    [`bootstrap`].
 //! 6. [`bundle`] and [`onnx`]: a model as a directory that other programs read.
 
@@ -15,6 +16,7 @@ pub mod augment;
 pub mod bootstrap;
 pub mod bundle;
 pub mod calibrate;
+mod checkpoint;
 pub mod error;
 pub mod evaluate;
 pub mod labels;
@@ -23,9 +25,11 @@ mod mlmodel;
 pub mod normalize;
 pub mod onnx;
 pub mod prepare;
+pub mod score;
 mod seeds;
+pub mod train;
 
-pub use architecture::{Architecture, Scale, architecture};
+pub use architecture::{ARCHITECTURES, Architecture, Scale, architecture};
 pub use augment::AugmentConfig;
 pub use bundle::{Bundle, Calibration, Existing, PrecisionThreshold, Provenance};
 pub use error::ModelError;
@@ -33,3 +37,9 @@ pub use evaluate::{Evaluation, EvaluationOptions, evaluate};
 pub use labels::LabelSet;
 pub use normalize::Normalizer;
 pub use prepare::{ClipShape, Cut, Example, FrontEnd, Pad, Preparer};
+pub use score::score;
+pub use train::config::{Monitor, OptimizerName, ScheduleName, TrainingConfig};
+pub use train::observer::{
+    BatchReport, EpochRecord, EpochReport, TrainingObserver, TrainingPlan, ValidationScores,
+};
+pub use train::{StopReason, Trained, train};

@@ -26,7 +26,9 @@ pub(crate) enum Purpose {
 pub(crate) fn sub_seed(seed: u64, purpose: Purpose, epoch: usize, index: usize) -> u64 {
     [purpose as u64, epoch as u64, index as u64]
         .into_iter()
-        .fold(mix(seed), |state, part| mix(state.rotate_left(17) ^ mix(part)))
+        .fold(mix(seed), |state, part| {
+            mix(state.rotate_left(17) ^ mix(part))
+        })
 }
 
 /// The generator for one draw.

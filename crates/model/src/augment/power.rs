@@ -72,7 +72,8 @@ impl PowerScale {
         }
     }
 
-    pub(super) fn to_power(self, window: &mut [f32]) {
+    /// Turns values into powers.
+    pub(super) fn linearize(self, window: &mut [f32]) {
         if let Self::Decibels { .. } = self {
             for value in window {
                 *value = (*value * (std::f32::consts::LOG2_10 / 10.0)).exp2();
@@ -80,7 +81,8 @@ impl PowerScale {
         }
     }
 
-    pub(super) fn from_power(self, window: &mut [f32]) {
+    /// Turns powers back into values.
+    pub(super) fn restore(self, window: &mut [f32]) {
         if let Self::Decibels { amin, .. } = self {
             power_to_db(window, Reference::Value(1.0), amin, None)
                 .expect("`amin` is positive and there is no `top_db`");
@@ -175,9 +177,9 @@ mod tests {
     #[test]
     fn decibels_survive_the_way_to_power_and_back() {
         let mut window = [-90.0, -35.5, 0.0, 12.0];
-        decibels().to_power(&mut window);
+        decibels().linearize(&mut window);
         assert!((window[2] - 1.0).abs() < 1e-6);
-        decibels().from_power(&mut window);
+        decibels().restore(&mut window);
         for (found, expected) in window.iter().zip([-90.0_f32, -35.5, 0.0, 12.0]) {
             assert!((found - expected).abs() < 1e-3, "{found} {expected}");
         }
