@@ -93,6 +93,15 @@ pub enum ModelError {
         n_bands: usize,
     },
 
+    /// A network with another number of outputs than there are labels.
+    #[error("the network has {n_outputs} outputs for {n_labels} labels")]
+    LabelCount {
+        /// How many labels there are.
+        n_labels: usize,
+        /// How many outputs the network has.
+        n_outputs: usize,
+    },
+
     /// An example whose class does not exist.
     #[error("`{name}` has class {label}, and there are {n_classes}")]
     LabelOutOfRange {

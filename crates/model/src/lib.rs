@@ -9,7 +9,8 @@
 //! 5. [`train`](mod@train) and [`score`](mod@score): learning, and what was learnt at work.
 //! 6. [`evaluate`](mod@evaluate): how good a model is, out of [`metrics`], [`calibrate`] and
 //!    [`bootstrap`].
-//! 6. [`bundle`] and [`onnx`]: a model as a directory that other programs read.
+//! 7. [`bundle`] and [`onnx`]: a model as a directory that other programs read.
+//! 8. [`predict`]: a model in use.
 
 pub mod architecture;
 pub mod augment;
@@ -24,6 +25,7 @@ pub mod metrics;
 mod mlmodel;
 pub mod normalize;
 pub mod onnx;
+pub mod predict;
 pub mod prepare;
 pub mod score;
 mod seeds;
@@ -36,6 +38,7 @@ pub use error::ModelError;
 pub use evaluate::{Evaluation, EvaluationOptions, evaluate};
 pub use labels::LabelSet;
 pub use normalize::Normalizer;
+pub use predict::{Prediction, Predictor, Ranked, WindowScore};
 pub use prepare::{ClipShape, Cut, Example, FrontEnd, Pad, Preparer};
 pub use score::score;
 pub use train::config::{Monitor, OptimizerName, ScheduleName, TrainingConfig};

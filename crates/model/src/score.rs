@@ -13,8 +13,8 @@ use crate::error::ModelError;
 use crate::normalize::{Normalizer, cut_window};
 use crate::prepare::{Example, FrontEnd};
 
-/// Windows that run through the network together. Results do not depend on it;
-/// memory does, and that of a long clip is bounded by it.
+/// The most windows that run through the network together. Scores do not depend
+/// on it; memory does, and that of a long clip is bounded by it.
 const BATCH: usize = 16;
 
 /// Scores every example: for each, one probability per class.
@@ -38,7 +38,7 @@ pub fn score(
     };
     model.check()?;
     let clips: Vec<&Spectrogram> = examples.iter().map(|example| &example.features).collect();
-    let scores = model.score(&clips, &mut ScoringSpace::new(network));
+    let scores = model.score(&clips, &mut ScoringSpace::new(network, BATCH));
     Ok(scores.into_iter().map(|clip| clip.mean).collect())
 }
 
@@ -56,6 +56,8 @@ pub(crate) struct ScoringSpace {
     inference: Inference,
     /// `[batch, bands, frames, 1]`
     inputs: Vec<f32>,
+    /// How many windows run together.
+    capacity: usize,
 }
 
 /// The scores of one clip.
@@ -68,11 +70,19 @@ pub(crate) struct ClipScores {
 }
 
 impl ScoringSpace {
-    pub(crate) fn new(network: &Network) -> Self {
+    /// For `n_windows` at a time, if that is not too many.
+    pub(crate) fn new(network: &Network, n_windows: usize) -> Self {
+        let capacity = n_windows.clamp(1, BATCH);
         Self {
-            inference: Inference::new(network, BATCH),
-            inputs: vec![0.0; BATCH * network.spec().input.n_values()],
+            inference: Inference::new(network, capacity),
+            inputs: vec![0.0; capacity * network.spec().input.n_values()],
+            capacity,
         }
+    }
+
+    /// Whether it takes so many windows as well as any other would.
+    pub(crate) fn suits(&self, n_windows: usize) -> bool {
+        self.capacity >= n_windows.min(BATCH)
     }
 }
 
@@ -111,7 +121,7 @@ impl ScoringModel<'_> {
             mean: Vec::new(),
             windows: Vec::new(),
         });
-        for batch in windows.chunks(BATCH) {
+        for batch in windows.chunks(space.capacity) {
             let n_classes = self.network.output().n_values();
             let rows = self.score_batch(clips, batch, space);
             for (row, &(clip, first)) in rows.chunks_exact(n_classes).zip(batch) {

@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
             training: Training::new(&network, largest),
             optimizer: Optimizer::new(config.optimizer(), &network),
             average: (config.average_decay > 0.0).then(|| Average::new(&network)),
-            space: (!validation.is_empty()).then(|| ScoringSpace::new(&scored)),
+            space: (!validation.is_empty()).then(|| ScoringSpace::new(&scored, usize::MAX)),
             best: None,
             history: Vec::new(),
             trained: EpochMeans::default(),
