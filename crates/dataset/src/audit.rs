@@ -1,0 +1,326 @@
+//! Reads every recording once and says what there is and what is wrong.
+//!
+//! Measurements are made in [`crate::measure`], copies found in
+//! [`crate::copies`]; the wording of findings is in [`crate::finding`]. Only
+//! measurements and fingerprints are kept: one waveform per thread is in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use biophony_audio::{AudioError, Clip, DecodeLimits, Seconds, decode_bytes};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::copies::{self, NearCopy};
+use crate::finding::Finding;
+use crate::fingerprint::Fingerprint;
+use crate::groups::DisjointSets;
+use crate::measure::Measurements;
+use crate::recording::{Dataset, Skipped};
+use crate::usable::Usable;
+
+/// From where on a measurement is a finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditConfig {
+    /// What a file may cost to decode.
+    pub limits: DecodeLimits,
+    /// Silent below this level of the loudest 50 ms, in dB of full scale.
+    pub silence_dbfs: f64,
+    /// Clipped above this fraction of samples.
+    pub clipped_fraction: f64,
+    /// Offset above this mean; 1 is full scale.
+    pub dc_offset: f64,
+    /// Very short below this.
+    pub min_duration: Seconds,
+    /// Narrow below this fraction of the Nyquist frequency.
+    pub bandwidth_fraction: f64,
+    /// Imbalanced when the largest class has this many times as many recordings
+    /// as the smallest.
+    pub imbalance: f64,
+    /// Few recordings below this many independent ones.
+    pub min_per_class: usize,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            limits: DecodeLimits::default(),
+            silence_dbfs: -60.0,
+            clipped_fraction: 0.005,
+            dc_offset: 0.02,
+            min_duration: Seconds(0.15),
+            bandwidth_fraction: 0.7,
+            imbalance: 5.0,
+            min_per_class: 20,
+        }
+    }
+}
+
+/// What an audit gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The classes, in alphabetical order.
+    pub classes: Vec<ClassSummary>,
+    /// What deserves attention, the gravest first.
+    pub findings: Vec<Finding>,
+    /// Pairs of recordings that share their sound without being exact copies.
+    pub near_copies: Vec<NearCopy>,
+    /// Every recording, in the order of the data set.
+    pub clips: Vec<ClipReport>,
+    /// What was left out.
+    pub skipped: Skipped,
+}
+
+/// One class in figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassSummary {
+    /// The class.
+    pub label: String,
+    /// Its readable recordings.
+    pub n_readable: usize,
+    /// Its unreadable recordings.
+    pub n_unreadable: usize,
+    /// Its readable recordings, those of one group counted once.
+    pub n_groups: usize,
+    /// How long the readable ones last together.
+    pub total_seconds: f64,
+}
+
+/// One recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClipReport {
+    /// Its path from the root of the data set.
+    pub path: String,
+    /// Its class.
+    pub label: String,
+    /// What was measured; nothing when it is unreadable.
+    pub measurements: Option<Measurements>,
+    /// Why it is unreadable.
+    pub unreadable: Option<String>,
+}
+
+/// Decodes every recording of the data set, in parallel, and examines them one
+/// by one and against each other.
+///
+/// `progress` is told how many recordings of how many are done, from any thread.
+/// A recording that cannot be read is a finding and stops nothing.
+pub fn audit(
+    dataset: &Dataset,
+    config: &AuditConfig,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Audit {
+    let total = dataset.recordings.len();
+    let done = AtomicUsize::new(0);
+    let examined: Vec<(ClipReport, Option<Fingerprint>)> = dataset
+        .recordings
+        .par_iter()
+        .map(|recording| {
+            let examined = examine(&recording.path, config);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            let (measurements, fingerprint, unreadable) = match examined {
+                Ok((measurements, fingerprint)) => (Some(measurements), fingerprint, None),
+                Err(error) => (None, None, Some(plain_reason(&error))),
+            };
+            let report = ClipReport {
+                path: dataset.name_of(recording),
+                label: recording.label.clone(),
+                measurements,
+                unreadable,
+            };
+            (report, fingerprint)
+        })
+        .collect();
+    let (clips, mut fingerprints): (Vec<_>, Vec<_>) = examined.into_iter().unzip();
+
+    keep_first_of_copies(&clips, &mut fingerprints);
+    let load = |index: usize| load(&dataset.recordings[index].path, config).ok();
+    let near_copies = copies::find(&fingerprints, &load)
+        .into_iter()
+        .map(|found| found.named(&clips[found.first].path, &clips[found.second].path))
+        .collect();
+    let mut audit = Audit {
+        classes: Vec::new(),
+        findings: Vec::new(),
+        near_copies,
+        clips,
+        skipped: dataset.skipped.clone(),
+    };
+    audit.classes = audit.class_summaries(dataset);
+    audit.findings = audit.gather_findings(config);
+    audit
+}
+
+/// Measures one file, and takes its fingerprint unless there is nothing to hear.
+fn examine(
+    path: &Path,
+    config: &AuditConfig,
+) -> Result<(Measurements, Option<Fingerprint>), AudioError> {
+    let bytes = read(path, &config.limits)?;
+    let hash = blake3::hash(&bytes);
+    let decoded = decode_bytes(bytes, path, &config.limits)?;
+    let measurements = Measurements::of(&decoded, hash);
+    let audible = !is_silent(&measurements, config);
+    let fingerprint = audible.then(|| Fingerprint::of(&decoded.clip));
+    Ok((measurements, fingerprint))
+}
+
+fn load(path: &Path, config: &AuditConfig) -> Result<Clip, AudioError> {
+    let bytes = read(path, &config.limits)?;
+    Ok(decode_bytes(bytes, path, &config.limits)?.clip)
+}
+
+/// Reads a file that is a file and no larger than allowed.
+fn read(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, AudioError> {
+    let error = |source| AudioError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
+    let metadata = path.metadata().map_err(error)?;
+    if !metadata.is_file() {
+        // Reading a pipe would wait for its writer, perhaps for ever.
+        return Err(error(std::io::Error::other("not a regular file")));
+    }
+    if metadata.len() > limits.max_bytes {
+        return Err(AudioError::TooManyBytes {
+            path: path.to_path_buf(),
+            bytes: metadata.len(),
+            max_bytes: limits.max_bytes,
+        });
+    }
+    std::fs::read(path).map_err(error)
+}
+
+/// The error and its causes, without the path, which the report gives anyway.
+fn plain_reason(error: &AudioError) -> String {
+    let mut reason = match error {
+        AudioError::Read { .. } => String::from("cannot be read"),
+        _ => {
+            let message = error.to_string();
+            match message.split_once("`: ") {
+                Some((_, rest)) if message.starts_with('`') => rest.to_owned(),
+                _ => message,
+            }
+        }
+    };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        reason.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    reason
+}
+
+pub(crate) fn is_silent(measurements: &Measurements, config: &AuditConfig) -> bool {
+    measurements
+        .loudest_dbfs
+        .is_none_or(|level| level < config.silence_dbfs)
+}
+
+/// Drops the fingerprint of every exact copy but the first: a thousand copies of
+/// one file would otherwise be compared in half a million pairs.
+fn keep_first_of_copies(clips: &[ClipReport], fingerprints: &mut [Option<Fingerprint>]) {
+    let mut seen = std::collections::HashSet::new();
+    for (clip, fingerprint) in clips.iter().zip(fingerprints) {
+        if let Some(measurements) = &clip.measurements
+            && !seen.insert(&measurements.sample_hash)
+        {
+            *fingerprint = None;
+        }
+    }
+}
+
+impl Audit {
+    /// A group for each recording of the data set: exact copies, near copies and
+    /// recordings with the same group in the manifest have the same number.
+    ///
+    /// Unreadable recordings are groups of their own, unless the manifest groups
+    /// them.
+    pub fn groups(&self, dataset: &Dataset) -> Vec<usize> {
+        let recordings = || dataset.recordings.iter().enumerate();
+        let index_of: HashMap<String, usize> = recordings()
+            .map(|(index, recording)| (dataset.name_of(recording), index))
+            .collect();
+        let mut sets = DisjointSets::new(dataset.recordings.len());
+        let given = recordings().filter_map(|(i, recording)| Some((i, recording.group.as_ref()?)));
+        sets.join_equal(given);
+        let hashes = self.clips.iter().filter_map(|clip| {
+            let measurements = clip.measurements.as_ref()?;
+            Some((*index_of.get(&clip.path)?, &measurements.sample_hash))
+        });
+        sets.join_equal(hashes);
+        for pair in &self.near_copies {
+            if let (Some(&a), Some(&b)) = (index_of.get(&pair.first), index_of.get(&pair.second)) {
+                sets.join(a, b);
+            }
+        }
+        sets.numbers()
+    }
+
+    /// The recordings that could be read, with their classes and groups.
+    pub fn usable<'a>(&self, dataset: &'a Dataset) -> Usable<'a> {
+        let readable: HashMap<&str, bool> = self
+            .clips
+            .iter()
+            .map(|clip| (clip.path.as_str(), clip.measurements.is_some()))
+            .collect();
+        let groups = self.groups(dataset);
+        let kept: Vec<(usize, String)> = dataset
+            .recordings
+            .iter()
+            .map(|recording| dataset.name_of(recording))
+            .enumerate()
+            .filter(|(_, name)| readable.get(name.as_str()) == Some(&true))
+            .collect();
+        let recordings: Vec<_> = kept.iter().map(|&(i, _)| &dataset.recordings[i]).collect();
+        let mut classes: Vec<_> = recordings.iter().map(|r| r.label.clone()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let number = |label: &String| classes.binary_search(label).expect("gathered above");
+        Usable {
+            labels: recordings.iter().map(|r| number(&r.label)).collect(),
+            groups: kept.iter().map(|&(i, _)| groups[i]).collect(),
+            names: kept.into_iter().map(|(_, name)| name).collect(),
+            recordings,
+            classes,
+        }
+    }
+
+    /// The recordings that could not be read, each with the reason.
+    pub fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.clips
+            .iter()
+            .filter_map(|clip| Some((clip.path.as_str(), clip.unreadable.as_deref()?)))
+    }
+
+    fn class_summaries(&self, dataset: &Dataset) -> Vec<ClassSummary> {
+        let mut classes = BTreeMap::<&str, (ClassSummary, Vec<usize>)>::new();
+        for (clip, group) in self.clips.iter().zip(self.groups(dataset)) {
+            let (summary, groups) = classes.entry(&clip.label).or_insert_with(|| {
+                let summary = ClassSummary {
+                    label: clip.label.clone(),
+                    n_readable: 0,
+                    n_unreadable: 0,
+                    n_groups: 0,
+                    total_seconds: 0.0,
+                };
+                (summary, Vec::new())
+            });
+            match &clip.measurements {
+                None => summary.n_unreadable += 1,
+                Some(measurements) => {
+                    summary.n_readable += 1;
+                    summary.total_seconds += measurements.seconds;
+                    groups.push(group);
+                }
+            }
+        }
+        let count = |(mut summary, mut groups): (ClassSummary, Vec<usize>)| {
+            groups.sort_unstable();
+            groups.dedup();
+            summary.n_groups = groups.len();
+            summary
+        };
+        classes.into_values().map(count).collect()
+    }
+}
