@@ -1,6 +1,30 @@
 //! From the bytes of a file to a mono clip.
+//!
+//! What a file is gets decided by its content ([`sniff`]), never by its name.
+//! WAV and AIFF files of PCM, floating point, A-law, µ-law and ADPCM are read
+//! here ([`wav`], [`aiff`], [`pcm`], [`adpcm`]); FLAC, MP3, AAC and Vorbis, bare,
+//! in Ogg, in M4A or inside WAV, go to Symphonia ([`stream`]).
+//!
+//! A damaged file gives what can be read of it and a warning. Whatever a header
+//! claims, memory is taken only for what the file holds.
 
+mod adpcm;
+mod aiff;
+mod codec;
+mod edit_list;
+mod job;
+mod mix;
+mod pcm;
+mod sniff;
+mod stream;
+mod wav;
+
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
+
+use job::Job;
+pub use sniff::sniff;
 
 use crate::clip::{Clip, SampleRate, Seconds};
 use crate::error::AudioError;
@@ -65,16 +89,34 @@ pub enum Container {
     Wav,
     /// Native FLAC.
     Flac,
-    /// Bare MPEG audio layers 1 to 3, with or without an ID3 tag.
+    /// Bare MPEG audio frames, with or without an ID3 tag.
     Mpeg,
     /// Ogg, whatever it carries.
     Ogg,
-    /// ISO base media: M4A, MP4.
+    /// ISO base media: M4A and MP4.
     IsoMedia,
     /// Bare AAC frames with ADTS headers.
     Adts,
     /// AIFF and AIFF-C.
     Aiff,
+    /// A format that is recognized and cannot be read, by name.
+    Other(&'static str),
+}
+
+impl Container {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wav => "WAV",
+            Self::Flac => "FLAC",
+            Self::Mpeg => "MPEG",
+            Self::Ogg => "Ogg",
+            Self::IsoMedia => "M4A",
+            Self::Adts => "ADTS",
+            Self::Aiff => "AIFF",
+            Self::Other(name) => name,
+        }
+    }
 }
 
 /// Reads a sound file, whatever its name says it is.
@@ -84,14 +126,39 @@ pub enum Container {
 /// When the file cannot be read, is no known audio, is damaged before its first
 /// sample, or exceeds the limits.
 pub fn decode_file(path: &Path, limits: &DecodeLimits) -> Result<Decoded, AudioError> {
-    let bytes = std::fs::read(path).map_err(|source| AudioError::Read {
+    let failed = |source| AudioError::Read {
         path: path.to_path_buf(),
         source,
-    })?;
+    };
+    let file = File::open(path).map_err(failed)?;
+    let bytes = read_limited(file, path, limits).map_err(failed)?;
     decode_bytes(bytes, path, limits)
 }
 
+/// Reads up to one byte more than is allowed, which is enough to refuse a file
+/// without believing what the system says about its size.
+fn read_limited(file: File, path: &Path, limits: &DecodeLimits) -> io::Result<Vec<u8>> {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        let reason = format!("`{}` is a folder", path.display());
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, reason));
+    }
+    let most = limits.max_bytes.saturating_add(1);
+    let expected = usize::try_from(metadata.len().min(most)).unwrap_or(0);
+    // One byte to spare, so that the end is found without growing.
+    let mut bytes = Vec::with_capacity(expected.saturating_add(1));
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads a sound from memory; `name` stands for it in errors.
+///
+/// ```
+/// # use biophony_audio::{AudioError, DecodeLimits, decode_bytes};
+/// let notes = b"Field notes of May".to_vec();
+/// let refused = decode_bytes(notes, "notes.wav".as_ref(), &DecodeLimits::default());
+/// assert!(matches!(refused, Err(AudioError::NotAudio { .. })));
+/// ```
 ///
 /// # Errors
 ///
@@ -99,22 +166,47 @@ pub fn decode_file(path: &Path, limits: &DecodeLimits) -> Result<Decoded, AudioE
 pub fn decode_bytes(
     bytes: Vec<u8>,
     name: &Path,
-    _limits: &DecodeLimits,
+    limits: &DecodeLimits,
 ) -> Result<Decoded, AudioError> {
-    let path = name.to_path_buf();
-    match sniff(&bytes) {
-        None => Err(AudioError::NotAudio {
-            path,
-            reason: "unknown first bytes".to_owned(),
-        }),
-        Some(_) => Err(AudioError::Empty {
-            path,
-            codec: "any".to_owned(),
-        }),
+    let path = || name.to_path_buf();
+    let (n_bytes, max_bytes) = (bytes.len() as u64, limits.max_bytes);
+    if n_bytes > max_bytes {
+        return Err(AudioError::TooManyBytes {
+            path: path(),
+            bytes: n_bytes,
+            max_bytes,
+        });
     }
+    let job = Job { path: name, limits };
+    let sound = match sniff(&bytes) {
+        None => {
+            return Err(AudioError::NotAudio {
+                path: path(),
+                reason: first_bytes(&bytes),
+            });
+        }
+        Some(Container::Other(format)) => {
+            return Err(job.unsupported(format, "convert the file to FLAC or WAV first"));
+        }
+        Some(Container::Wav) => wav::decode(&bytes, &job)?,
+        Some(Container::Aiff) => aiff::decode(&bytes, &job)?,
+        Some(container) => stream::decode(&bytes, container, &job)?,
+    };
+    // The file is of no more use, and the clip may be about to grow.
+    drop(bytes);
+    sound.finish(&job)
 }
 
-/// Recognizes a sound file by its first bytes; 4 kB are enough.
-pub fn sniff(head: &[u8]) -> Option<Container> {
-    (head.starts_with(b"RIFF") && head.get(8..12)? == b"WAVE").then_some(Container::Wav)
+/// The beginning of a file in words, for whoever wonders what it is.
+fn first_bytes(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "the file is empty".to_owned();
+    }
+    if bytes.iter().all(|&byte| byte == 0) {
+        return "the file holds nothing but zeros".to_owned();
+    }
+    format!(
+        "it begins with `{}`",
+        bytes[..bytes.len().min(12)].escape_ascii()
+    )
 }

@@ -101,6 +101,20 @@ pub enum AudioError {
     #[error("the clip has no samples")]
     EmptyClip,
 
+    /// Two rates differ by an unreasonable factor.
+    #[error(
+        "resampling from {from_hz} Hz to {to_hz} Hz: the rates differ by more than a factor of \
+         {max_factor}"
+    )]
+    RatesTooFarApart {
+        /// The clip's rate.
+        from_hz: u32,
+        /// The rate asked for.
+        to_hz: u32,
+        /// The largest factor, either way.
+        max_factor: u32,
+    },
+
     /// Resampling would need more memory than is reasonable.
     #[error(
         "resampling {n_samples} samples from {from_hz} Hz to {to_hz} Hz gives {n_output} samples, \

@@ -10,6 +10,7 @@ mod mfcc;
 mod npy;
 mod pcen;
 mod resample;
+mod riff;
 mod spectrogram;
 mod stft;
 

@@ -1,0 +1,247 @@
+//! WAV files: RIFF, RF64 and BW64 with a `WAVE` inside.
+//!
+//! The samples may be PCM or floating point, A-law or µ-law, ADPCM, or a whole
+//! MP3 stream, each with or without `WAVE_FORMAT_EXTENSIBLE`. The numbers of
+//! formats are those of Microsoft's `mmreg.h`.
+
+use super::adpcm::{self, BlockLayout};
+use super::job::{Job, Sound};
+use super::mix::Mixer;
+use super::pcm::{SampleCoding, SignedWidth, mix_samples};
+use super::stream;
+use crate::clip::SampleRate;
+use crate::error::AudioError;
+use crate::riff::{ByteOrder, Chunk, chunks};
+
+const LE: ByteOrder = ByteOrder::LittleEndian;
+
+/// The format tag that defers to the one inside its extension.
+const EXTENSIBLE: u16 = 0xFFFE;
+
+/// Reads a WAV file.
+pub(super) fn decode(file: &[u8], job: &Job) -> Result<Sound, AudioError> {
+    let chunks = chunks(file, LE);
+    let body = |id: &[u8; 4]| {
+        chunks
+            .iter()
+            .find(|chunk| &chunk.id == id)
+            .map(|chunk| &file[chunk.body.clone()])
+    };
+    let format = body(b"fmt ").ok_or_else(|| job.malformed("WAV", "it has no `fmt ` chunk"))?;
+    let format = Format::read(format, job)?;
+    let data = chunks
+        .iter()
+        .find(|chunk| &chunk.id == b"data")
+        .ok_or_else(|| job.malformed("WAV", "it has no `data` chunk"))?;
+    let n_frames = body(b"fact")
+        .and_then(|fact| LE.u32(fact, 0))
+        .filter(|&n| n > 0);
+    let (payload, warning) = payload(file, data, &format);
+    let mut sound = format.decode(payload, n_frames, job)?;
+    sound.warnings.splice(0..0, warning);
+    Ok(sound)
+}
+
+/// What the `data` chunk holds, and what is wrong with its length.
+fn payload<'a>(file: &'a [u8], data: &Chunk, format: &Format) -> (&'a [u8], Option<String>) {
+    let rest = &file[data.body.start..];
+    if data.claimed == Some(0) && is_sound(rest) {
+        let warning = "The header was never completed, as when a recorder loses power: it announces no \
+                       sound, and everything after it was read as sound.";
+        return (rest, Some(warning.to_owned()));
+    }
+    let held = data.body.len() as u64;
+    let claimed = held.saturating_add(data.missing());
+    let seconds = |bytes: u64| bytes as f64 / f64::from(format.bytes_per_second.max(1));
+    let warning = (claimed > held).then(|| {
+        format!(
+            "The file was cut short: its header announces {:.3} s of sound and {:.3} s are there.",
+            seconds(claimed),
+            seconds(held),
+        )
+    });
+    (&file[data.body.clone()], warning)
+}
+
+/// Whether what follows an empty `data` chunk is sound rather than another
+/// chunk, whose name would be of printable letters.
+fn is_sound(rest: &[u8]) -> bool {
+    rest.get(..4)
+        .is_some_and(|id| !id.iter().all(|byte| matches!(byte, b' '..=b'~')))
+}
+
+/// The `fmt ` chunk, checked.
+struct Format<'a> {
+    tag: u16,
+    channels: u16,
+    rate: SampleRate,
+    bytes_per_second: u32,
+    block_align: u16,
+    bits: u16,
+    /// What follows the fixed fields, after the length of the extension.
+    extension: &'a [u8],
+}
+
+impl<'a> Format<'a> {
+    fn read(chunk: &'a [u8], job: &Job) -> Result<Self, AudioError> {
+        let field = |at: usize| LE.u16(chunk, at);
+        let (Some(tag), Some(channels), Some(rate), Some(bytes_per_second), Some(block_align)) = (
+            field(0),
+            field(2),
+            LE.u32(chunk, 4),
+            LE.u32(chunk, 8),
+            field(12),
+        ) else {
+            let reason = format!(
+                "its `fmt ` chunk has {} bytes where 16 are needed",
+                chunk.len()
+            );
+            return Err(job.malformed("WAV", &reason));
+        };
+        let extension = chunk.get(18..).unwrap_or_default();
+        let tag = match (tag, LE.u16(extension, 6)) {
+            // Six bytes of channel positions, then a GUID that begins with the tag.
+            (EXTENSIBLE, Some(inner)) => inner,
+            _ => tag,
+        };
+        let (channels, rate) = job.check_layout("WAV", channels.into(), rate)?;
+        let bits = field(14).unwrap_or(0);
+        Ok(Self {
+            tag,
+            channels,
+            rate,
+            bytes_per_second,
+            block_align,
+            bits,
+            extension,
+        })
+    }
+
+    fn decode(
+        &self,
+        payload: &[u8],
+        n_frames: Option<u32>,
+        job: &Job,
+    ) -> Result<Sound, AudioError> {
+        match self.tag {
+            0x0002 => self.decode_blocks(payload, n_frames, "MS ADPCM", job),
+            0x0011 => self.decode_blocks(payload, n_frames, "IMA ADPCM", job),
+            0x0055 => {
+                let mut sound = stream::decode_mp3(payload, job)?;
+                "WAV".clone_into(&mut sound.format.container);
+                Ok(sound)
+            }
+            _ => self.decode_samples(payload, job),
+        }
+    }
+
+    fn decode_samples(&self, payload: &[u8], job: &Job) -> Result<Sound, AudioError> {
+        let coding = self.sample_coding(job)?;
+        let mut mixer = Mixer::new(coding.full_scale(), job.max_samples(self.rate));
+        mix_samples(payload, coding, self.channels.into(), &mut mixer)
+            .map_err(|_| job.too_long())?;
+        let bits = match self.tag {
+            0x0001 => u32::from(self.bits),
+            _ => 8 * coding.bytes() as u32,
+        };
+        Ok(Sound::new(
+            mixer,
+            "WAV",
+            &coding.name(),
+            Some(bits),
+            self.channels,
+            self.rate,
+        ))
+    }
+
+    /// How the samples are written, by the tag and the bytes of a sample.
+    ///
+    /// The size of a frame decides over the number of bits, which may be that of
+    /// the converter: 12 or 20 bits at the top of 2 or 3 bytes.
+    fn sample_coding(&self, job: &Job) -> Result<SampleCoding, AudioError> {
+        let by_bits = usize::from(self.bits).div_ceil(8);
+        let by_frame = usize::from(self.block_align) / usize::from(self.channels);
+        let fits = by_frame >= by_bits
+            && by_frame * usize::from(self.channels) == usize::from(self.block_align);
+        let bytes = if fits { by_frame } else { by_bits };
+        let signed = |width| Ok(SampleCoding::Signed(width, LE));
+        match (self.tag, bytes) {
+            (0x0001, 1) => Ok(SampleCoding::Unsigned8),
+            (0x0001, 2) => signed(SignedWidth::Two),
+            (0x0001, 3) => signed(SignedWidth::Three),
+            (0x0001, 4) => signed(SignedWidth::Four),
+            (0x0003, 4) => Ok(SampleCoding::Float32(LE)),
+            (0x0003, 8) => Ok(SampleCoding::Float64(LE)),
+            (0x0006, _) => Ok(SampleCoding::ALaw),
+            (0x0007, _) => Ok(SampleCoding::MuLaw),
+            (0x0001 | 0x0003, _) => {
+                let reason = format!("{} bits in {bytes} bytes per sample", self.bits);
+                Err(job.unsupported(format_name(self.tag), &reason))
+            }
+            _ => {
+                let codec = format!("{} (WAV format 0x{:04X})", format_name(self.tag), self.tag);
+                Err(job.unsupported(&codec, "convert the file to PCM or FLAC first"))
+            }
+        }
+    }
+
+    fn decode_blocks(
+        &self,
+        payload: &[u8],
+        n_frames: Option<u32>,
+        codec: &str,
+        job: &Job,
+    ) -> Result<Sound, AudioError> {
+        let layout = BlockLayout {
+            bytes: self.block_align.into(),
+            channels: self.channels.into(),
+        };
+        if !layout.holds_header(self.tag == 0x0002) {
+            let reason = format!(
+                "blocks of {} bytes for {} channels",
+                self.block_align, self.channels
+            );
+            return Err(job.malformed(codec, &reason));
+        }
+        let mut mixer = Mixer::new(32_767.0 / 32_768.0, job.max_samples(self.rate));
+        let done = match self.tag {
+            0x0002 => {
+                let table = adpcm::ms_coefficients(self.extension);
+                adpcm::mix_ms(payload, layout, &table, n_frames, &mut mixer)
+            }
+            _ => adpcm::mix_ima(payload, layout, n_frames, &mut mixer),
+        };
+        done.map_err(|_| job.too_long())?;
+        Ok(Sound::new(
+            mixer,
+            "WAV",
+            codec,
+            Some(4),
+            self.channels,
+            self.rate,
+        ))
+    }
+}
+
+/// What people call a format that may turn up in recordings.
+fn format_name(tag: u16) -> &'static str {
+    match tag {
+        0x0001 => "PCM",
+        0x0003 => "floating point",
+        0x0005 => "VSELP",
+        0x0010 => "OKI ADPCM",
+        0x0014 | 0x0040 => "G.723 ADPCM",
+        0x0022 => "TrueSpeech",
+        0x0031 => "GSM 6.10",
+        0x0042 => "G.723.1",
+        0x0045 | 0x0064 => "G.726 ADPCM",
+        0x0050 => "MPEG layer 1 or 2",
+        0x0065 | 0x028F => "G.722 ADPCM",
+        0x0092 | 0x2000 => "AC-3",
+        0x00FF | 0x1600..=0x1610 => "AAC",
+        0x0160..=0x0163 => "Windows Media Audio",
+        0x674F..=0x6771 => "Ogg Vorbis in WAV",
+        0xF1AC => "FLAC in WAV",
+        _ => "unknown",
+    }
+}
