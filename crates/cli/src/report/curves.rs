@@ -1,0 +1,248 @@
+//! Learning curves: the loss and the watched metric over the epochs.
+
+use super::TrainingCurves;
+use super::chart::{Axis, line, place};
+
+/// The drawing's frame, in its own units (`viewBox`).
+pub(super) const LEFT: f64 = 46.0;
+pub(super) const RIGHT: f64 = 352.0;
+pub(super) const TOP: f64 = 12.0;
+pub(super) const BOTTOM: f64 = 212.0;
+
+/// One drawing: several runs over one pair of axes.
+#[derive(Debug, Clone)]
+pub(super) struct CurvePanel {
+    /// What the vertical axis shows.
+    pub(super) title: String,
+    /// A sentence for those who do not see it.
+    pub(super) description: String,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    pub(super) lines: Vec<Line>,
+    /// The epochs kept: a dot on each run's validation line.
+    pub(super) best: Vec<(String, String)>,
+    pub(super) legend: Vec<Legend>,
+}
+
+/// One line of a drawing.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) kind: LineKind,
+    pub(super) path: String,
+    /// What it is, shown on pointing at it.
+    pub(super) name: String,
+}
+
+/// A line's entry in the legend.
+#[derive(Debug, Clone)]
+pub(super) struct Legend {
+    pub(super) kind: LineKind,
+    pub(super) label: &'static str,
+    pub(super) y: f64,
+}
+
+/// Which part a line was measured on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineKind {
+    Training,
+    Validation,
+}
+
+impl LineKind {
+    /// Its class in the style sheet.
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Validation => "validation",
+        }
+    }
+}
+
+/// The loss and, where one was watched, the metric.
+pub(super) fn panels(runs: &[TrainingCurves]) -> Vec<CurvePanel> {
+    [loss_panel(runs), metric_panel(runs)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn loss_panel(runs: &[TrainingCurves]) -> Option<CurvePanel> {
+    let training = |run: &TrainingCurves| {
+        run.epochs
+            .iter()
+            .map(|epoch| Some(epoch.training_loss))
+            .collect()
+    };
+    let validation = |run: &TrainingCurves| {
+        run.epochs
+            .iter()
+            .map(|epoch| epoch.validation_loss)
+            .collect()
+    };
+    let high = runs
+        .iter()
+        .flat_map(|run| &run.epochs)
+        .flat_map(|epoch| [Some(epoch.training_loss), epoch.validation_loss])
+        .flatten()
+        .filter(|loss| loss.is_finite())
+        .fold(0.0, f64::max);
+    let mut panel = Panel::new("loss", runs, [0.0, high * 1.04])?;
+    panel.draw(runs, LineKind::Training, training);
+    panel.draw(runs, LineKind::Validation, validation);
+    Some(panel.finish(runs, LegendCorner::Top))
+}
+
+fn metric_panel(runs: &[TrainingCurves]) -> Option<CurvePanel> {
+    let name = &runs.first()?.metric;
+    let metric = |run: &TrainingCurves| {
+        run.epochs
+            .iter()
+            .map(|epoch| epoch.validation_metric)
+            .collect()
+    };
+    let mut panel = Panel::new(name, runs, [0.0, 1.0])?;
+    panel.draw(runs, LineKind::Validation, metric);
+    Some(panel.finish(runs, LegendCorner::Bottom))
+}
+
+/// Where the lines leave room for the legend.
+enum LegendCorner {
+    Top,
+    Bottom,
+}
+
+/// A drawing in the making.
+struct Panel {
+    drawing: CurvePanel,
+}
+
+impl Panel {
+    fn new(title: &str, runs: &[TrainingCurves], range: [f64; 2]) -> Option<Self> {
+        let n_epochs = runs
+            .iter()
+            .map(|run| run.epochs.len())
+            .max()
+            .filter(|&n| n > 0)?;
+        // A single epoch gets an axis, too, so that its dot has a place.
+        let epochs = [1.0, n_epochs.max(2) as f64];
+        Some(Self {
+            drawing: CurvePanel {
+                title: title.to_owned(),
+                description: String::new(),
+                x: Axis::new(epochs, [LEFT, RIGHT], 6),
+                y: Axis::new(range, [BOTTOM, TOP], 5),
+                lines: Vec::new(),
+                best: Vec::new(),
+                legend: Vec::new(),
+            },
+        })
+    }
+
+    fn draw(
+        &mut self,
+        runs: &[TrainingCurves],
+        kind: LineKind,
+        of: impl Fn(&TrainingCurves) -> Vec<Option<f64>>,
+    ) {
+        for run in runs {
+            let values = of(run);
+            let point = |index: usize| {
+                let value = (*values.get(index)?)?;
+                Some((
+                    self.drawing.x.place((index + 1) as f64),
+                    self.drawing.y.place(value),
+                ))
+            };
+            let path = line((0..values.len()).map(point));
+            let best = run
+                .best_epoch
+                .checked_sub(1)
+                .and_then(point)
+                .filter(|best| best.1.is_finite());
+            if path.is_empty() {
+                continue;
+            }
+            if let (LineKind::Validation, Some((x, y))) = (kind, best) {
+                self.drawing.best.push((place(x), place(y)));
+            }
+            let name = format!("{} {}", run.name, kind.class()).trim().to_owned();
+            self.drawing.lines.push(Line { kind, path, name });
+        }
+    }
+
+    fn finish(mut self, runs: &[TrainingCurves], corner: LegendCorner) -> CurvePanel {
+        let mut kinds: Vec<LineKind> = self.drawing.lines.iter().map(|line| line.kind).collect();
+        kinds.dedup();
+        let first = match corner {
+            LegendCorner::Top => TOP + 10.0,
+            LegendCorner::Bottom => BOTTOM - 12.0 - 17.0 * kinds.len().saturating_sub(1) as f64,
+        };
+        self.drawing.legend = kinds
+            .into_iter()
+            .enumerate()
+            .map(|(place, kind)| Legend {
+                kind,
+                label: kind.class(),
+                y: first + 17.0 * place as f64,
+            })
+            .collect();
+        let best: Vec<String> = runs.iter().map(|run| run.best_epoch.to_string()).collect();
+        self.drawing.description = format!(
+            "{} over the epochs; weights kept from epoch {}",
+            self.drawing.title,
+            best.join(", ")
+        );
+        self.drawing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::EpochFigures;
+    use super::*;
+
+    fn run(losses: &[f64]) -> TrainingCurves {
+        let epochs = losses
+            .iter()
+            .map(|&loss| EpochFigures {
+                training_loss: loss,
+                validation_loss: Some(loss + 0.1),
+                validation_metric: Some(0.5),
+            })
+            .collect();
+        TrainingCurves {
+            name: String::new(),
+            metric: "macro-F1".to_owned(),
+            epochs,
+            best_epoch: losses.len(),
+        }
+    }
+
+    #[test]
+    fn each_run_has_a_line_per_part_and_a_dot_where_it_was_best() {
+        let panels = panels(&[run(&[2.0, 1.0]), run(&[2.0, 1.5, 1.2])]);
+        let shape = |panel: &CurvePanel| (panel.lines.len(), panel.best.len(), panel.legend.len());
+        assert_eq!(
+            panels.iter().map(shape).collect::<Vec<_>>(),
+            [(4, 2, 2), (2, 2, 1)]
+        );
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_interrupts_the_line_only() {
+        let panels = panels(&[run(&[2.0, f64::NAN, f64::INFINITY, 1.0])]);
+        assert!(
+            panels[0]
+                .lines
+                .iter()
+                .all(|line| !line.path.contains("NaN") && !line.path.contains("inf"))
+        );
+        assert_eq!(panels[0].lines[0].path.matches('M').count(), 2);
+    }
+
+    #[test]
+    fn without_epochs_there_is_nothing_to_draw() {
+        assert!(panels(&[]).is_empty());
+        assert!(panels(&[run(&[])]).is_empty());
+    }
+}
