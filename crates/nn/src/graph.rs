@@ -113,6 +113,21 @@ impl ConvGeometry {
         self.taps() * self.output.channels
     }
 
+    /// Whether each channel sees only itself.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.input.channels && self.groups == self.output.channels
+    }
+
+    /// The number of weight matrices: a depthwise convolution keeps all channels in one.
+    pub(crate) fn n_matrices(&self) -> usize {
+        if self.is_depthwise() { 1 } else { self.groups }
+    }
+
+    /// Whether it is a matrix product of vectors, one per example.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.input.n_pixels() == 1 && self.kernel == [1, 1] && self.groups == 1
+    }
+
     /// Multiplications per example.
     pub(crate) fn macs(&self) -> u64 {
         self.output.n_values() as u64 * self.taps() as u64
@@ -220,7 +235,7 @@ impl Graph {
         at.positive("outputs", outputs)?;
         at.positive("groups", groups)?;
         let inputs = at.input.channels;
-        if inputs % groups != 0 || outputs % groups != 0 {
+        if !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
             let layer = at.name.to_owned();
             return Err(NnError::GroupsDoNotDivide {
                 layer,

@@ -11,15 +11,22 @@
 //! Sound, features, labels and the training loop live in `biophony-model`.
 //! There is no general automatic differentiation, no graph compiler, no GPU.
 
+mod conv;
 mod error;
+mod gradients;
 mod graph;
 mod inference;
+mod kernels;
+mod layers;
 mod loss;
 mod network;
 mod optimizer;
 mod parameters;
+mod plan;
 mod random;
 mod schedule;
+mod scratch;
+mod sharing;
 mod spec;
 mod summary;
 mod training;
@@ -33,3 +40,9 @@ pub use schedule::Schedule;
 pub use spec::{GlobalPoolKind, Layer, NetworkSpec, Padding, Shape};
 pub use summary::LayerSummary;
 pub use training::Training;
+
+/// The instruction set that new workspaces compute with: `avx512`, `avx2`, `neon` or
+/// `portable`. The environment variable `BIOPHONY_SIMD` can force one of these.
+pub fn instruction_set() -> &'static str {
+    kernels::Kernels::best().name()
+}

@@ -4,10 +4,12 @@
 //! [`crate::Inference`] or a [`crate::Training`] workspace.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{NnError, Result};
-use crate::graph::Graph;
+use crate::graph::{BatchNorm, Graph, ParameterId};
+use crate::layers::norm::NormParameters;
 use crate::parameters::{Parameter, Role};
 use crate::{Inference, NetworkSpec, Shape};
 
@@ -126,8 +128,14 @@ impl Network {
         Ok(())
     }
 
-    pub(crate) fn learned(&self) -> &[f32] {
-        &self.learned
+    /// The values of a learned parameter.
+    pub(crate) fn learned_of(&self, id: ParameterId) -> &[f32] {
+        &self.learned[self.range_of(id)]
+    }
+
+    /// Where a parameter lies in the array of its role.
+    pub(crate) fn range_of(&self, id: ParameterId) -> Range<usize> {
+        self.graph.parameters.range(id)
     }
 
     /// The learned values, to be changed.
@@ -136,14 +144,27 @@ impl Network {
         &mut self.learned
     }
 
-    pub(crate) fn running(&self) -> &[f32] {
-        &self.running
+    /// The values of a running statistic.
+    pub(crate) fn running_of(&self, id: ParameterId) -> &[f32] {
+        &self.running[self.range_of(id)]
     }
 
-    /// The running statistics, to be changed.
-    pub(crate) fn running_mut(&mut self) -> &mut [f32] {
+    /// A batch-norm's weight and bias, and its running mean and variance to be changed.
+    pub(crate) fn norm_parameters(&mut self, norm: &BatchNorm) -> NormParameters<'_> {
         self.revision = Revision::next();
-        &mut self.running
+        let (mean, var) = (
+            self.range_of(norm.running_mean),
+            self.range_of(norm.running_var),
+        );
+        let (weight, bias) = (self.range_of(norm.weight), self.range_of(norm.bias));
+        // The variance is declared after the mean.
+        let (before, after) = self.running.split_at_mut(var.start);
+        NormParameters {
+            weight: &self.learned[weight],
+            bias: &self.learned[bias],
+            running_mean: &mut before[mean],
+            running_var: &mut after[..var.len()],
+        }
     }
 
     pub(crate) fn revision(&self) -> Revision {

@@ -109,14 +109,6 @@ impl Parameters {
         self.all[id].range.clone()
     }
 
-    pub(crate) fn n_learned(&self) -> usize {
-        self.n_learned
-    }
-
-    pub(crate) fn n_running(&self) -> usize {
-        self.n_running
-    }
-
     /// The arrays of learned values and running statistics that training starts from.
     pub(crate) fn initial_values(&self, seed: u64) -> (Vec<f32>, Vec<f32>) {
         let mut learned = vec![0.0; self.n_learned];

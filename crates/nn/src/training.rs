@@ -1,22 +1,77 @@
-//! The workspace of training: activations and gradients of one batch.
+//! The workspace of training: the forward and backward passes over one batch.
 
+use crate::gradients::Gradients;
+use crate::graph::ValueId;
+use crate::kernels::Kernels;
+use crate::layers::block::{BlockGradients, BlockState, BlockValues};
+use crate::layers::simple::{self, DropoutMask};
+use crate::layers::{Arrival, Context};
+use crate::parameters::{Parameters, Role};
+use crate::plan::{Plan, Step, StepOperation};
+use crate::scratch::ScratchPool;
 use crate::{NamedTensor, Network};
 
 /// Everything that training needs beside the weights, allocated once.
+///
+/// Activations are kept from the forward pass to the backward pass; gradients of
+/// activations share buffers as soon as they have been used.
 #[derive(Debug)]
 pub struct Training {
-    gradients: Vec<f32>,
-    output: Vec<f32>,
-    network: Network,
+    kernels: &'static Kernels,
+    plan: Plan,
+    states: Vec<StepState>,
+    max_batch: usize,
+    /// Examples in the last forward pass.
+    n: usize,
+    dropout_seed: u64,
+    /// By [`ValueId`]; empty for those that are never stored.
+    values: Vec<Vec<f32>>,
+    gradients: Gradients,
+    parameters: Parameters,
+    /// Gradients of all learned values.
+    learned: Vec<f32>,
+    scratch: ScratchPool,
+}
+
+/// What a step keeps between the passes.
+#[derive(Debug)]
+enum StepState {
+    Block(Box<BlockState>),
+    GlobalPool { places: Vec<u32> },
+    Stateless,
 }
 
 impl Training {
     /// A workspace for batches of up to `max_batch` examples.
     pub fn new(network: &Network, max_batch: usize) -> Self {
+        Self::with_kernels(Kernels::best(), network, max_batch)
+    }
+
+    pub(crate) fn with_kernels(
+        kernels: &'static Kernels,
+        network: &Network,
+        max_batch: usize,
+    ) -> Self {
+        let plan = Plan::new(&network.graph);
+        let gradients = Gradients::new(&plan, max_batch);
+        let states: Vec<StepState> = plan
+            .steps
+            .iter()
+            .map(|step| StepState::new(kernels, &plan, step, max_batch, &gradients))
+            .collect();
+        let values = allocate_values(&plan, &states, max_batch);
         Self {
-            gradients: vec![0.0; network.n_parameters()],
-            output: vec![0.0; max_batch * network.output().n_values()],
-            network: network.clone(),
+            kernels,
+            plan,
+            states,
+            max_batch,
+            n: 0,
+            dropout_seed: 0,
+            values,
+            gradients,
+            parameters: network.graph.parameters.clone(),
+            learned: vec![0.0; network.n_parameters()],
+            scratch: ScratchPool::default(),
         }
     }
 
@@ -25,7 +80,8 @@ impl Training {
     ///
     /// # Panics
     ///
-    /// If `n` is zero or above the maximum, or `batch` does not hold `n` examples.
+    /// If `network` has another architecture than the workspace was made for, if `n`
+    /// is zero or above the maximum, or if `batch` does not hold `n` examples.
     pub fn forward(
         &mut self,
         network: &mut Network,
@@ -33,8 +89,93 @@ impl Training {
         n: usize,
         dropout_seed: u64,
     ) -> &[f32] {
-        let _ = (network, batch, dropout_seed);
-        &self.output[..n * self.network.output().n_values()]
+        assert!(
+            (1..=self.max_batch).contains(&n),
+            "{n} examples, at most {}",
+            self.max_batch
+        );
+        assert_eq!(
+            self.plan.shapes, network.graph.values,
+            "a workspace of this architecture"
+        );
+        assert_eq!(
+            batch.len(),
+            n * self.plan.shapes[0].n_values(),
+            "{n} whole examples"
+        );
+        self.n = n;
+        self.dropout_seed = dropout_seed;
+        self.values[0][..batch.len()].copy_from_slice(batch);
+        for index in 0..self.plan.steps.len() {
+            self.forward_step(index, network);
+        }
+        self.value(self.plan.output)
+    }
+
+    fn forward_step(&mut self, index: usize, network: &mut Network) {
+        let step = &self.plan.steps[index];
+        let n = self.n;
+        let (from, to) = (self.plan.shapes[step.input], self.plan.shapes[step.output]);
+        let mut output = std::mem::take(&mut self.values[step.output]);
+        let y = &mut output[..n * to.n_values()];
+        match (&step.operation, &mut self.states[index]) {
+            (StepOperation::Block(block), StepState::Block(state)) => {
+                let context = Context {
+                    kernels: self.kernels,
+                    scratch: &self.scratch,
+                    n,
+                };
+                let mut raw = match state.keeps_raw() {
+                    true => std::mem::take(&mut self.values[block.raw]),
+                    false => Vec::new(),
+                };
+                let raw_len = n * self.plan.shapes[block.raw].n_values();
+                let values = BlockValues {
+                    input: &self.values[step.input][..n * from.n_values()],
+                    raw: raw.get_mut(..raw_len),
+                    output: y,
+                };
+                state.forward(context, network, values);
+                if state.keeps_raw() {
+                    self.values[block.raw] = raw;
+                }
+            }
+            (operation, state) => {
+                let x = &self.values[step.input][..n * from.n_values()];
+                match (operation, state) {
+                    (StepOperation::AveragePool(window), _) => {
+                        simple::average_pool(*window, from, to, x, y);
+                    }
+                    (StepOperation::GlobalPool(kind), StepState::GlobalPool { places }) => {
+                        simple::global_pool(*kind, from, x, y, places);
+                    }
+                    (StepOperation::Flatten, _) => simple::flatten(from, x, y),
+                    (StepOperation::Dropout { rate }, _) => {
+                        let mask = self.dropout_mask(*rate, index);
+                        mask.apply(x, y, Arrival::First);
+                    }
+                    (StepOperation::Add { other, relu }, _) => {
+                        let other = &self.values[*other][..y.len()];
+                        simple::add(self.kernels, *relu, x, other, y);
+                    }
+                    _ => unreachable!("states are made for their steps"),
+                }
+            }
+        }
+        self.values[step.output] = output;
+    }
+
+    fn dropout_mask(&self, rate: f32, step: usize) -> DropoutMask {
+        DropoutMask {
+            rate,
+            seed: self.dropout_seed,
+            layer: step as u64,
+        }
+    }
+
+    /// A stored value of the examples of the last batch.
+    fn value(&self, id: ValueId) -> &[f32] {
+        &self.values[id][..self.n * self.plan.shapes[id].n_values()]
     }
 
     /// Works out the gradient of each learned parameter from the derivative of
@@ -44,18 +185,134 @@ impl Training {
     ///
     /// If `d_logits` does not have one value per logit.
     pub fn backward(&mut self, network: &Network, d_logits: &[f32]) {
-        let _ = (network, d_logits);
+        assert_eq!(
+            d_logits.len(),
+            self.value(self.plan.output).len(),
+            "one derivative per logit"
+        );
+        self.gradients.start(self.plan.output, d_logits);
+        for index in (0..self.plan.steps.len()).rev() {
+            if self.gradients.is_needed(self.plan.steps[index].output) {
+                self.backward_step(index, network);
+            }
+        }
     }
 
-    /// The gradients of the last backward pass, in the layout of [`Network::tensors`].
+    fn backward_step(&mut self, index: usize, network: &Network) {
+        let step = &self.plan.steps[index];
+        let n = self.n;
+        let (from, to) = (self.plan.shapes[step.input], self.plan.shapes[step.output]);
+        let mut d_output = self.gradients.take(step.output);
+        let dy = &mut d_output[..n * to.n_values()];
+        if let StepOperation::Add { other, relu } = step.operation {
+            if relu {
+                self.kernels.relu_mask(dy, self.value(step.output));
+            }
+            self.gradients.add(other, dy, self.kernels);
+            self.gradients.put_back(step.output, d_output);
+            self.gradients.mark_arrived(step.input);
+            return;
+        }
+        let mut d_input = self.gradients.take_for_arrival(step.input);
+        let dx = d_input
+            .as_mut()
+            .map(|(dx, arrival)| (&mut dx[..n * from.n_values()], *arrival));
+        match (&step.operation, &mut self.states[index], dx) {
+            (StepOperation::Block(block), StepState::Block(state), dx) => {
+                let context = Context {
+                    kernels: self.kernels,
+                    scratch: &self.scratch,
+                    n,
+                };
+                let raw = if state.keeps_raw() || block.conv.is_none() {
+                    block.raw
+                } else {
+                    step.output
+                };
+                let len = |id: ValueId| n * self.plan.shapes[id].n_values();
+                let gradients = BlockGradients {
+                    input: &self.values[step.input][..len(step.input)],
+                    raw: &self.values[raw][..len(raw)],
+                    dy,
+                    dx,
+                    learned: &mut self.learned,
+                };
+                state.backward(context, network, gradients);
+            }
+            (_, _, None) => {}
+            (StepOperation::AveragePool(window), _, Some((dx, arrival))) => {
+                simple::average_pool_backward(*window, from, to, dy, dx, arrival);
+            }
+            (
+                StepOperation::GlobalPool(kind),
+                StepState::GlobalPool { places },
+                Some((dx, arrival)),
+            ) => simple::global_pool_backward(*kind, from, dy, places, dx, arrival),
+            (StepOperation::Flatten, _, Some((dx, arrival))) => {
+                simple::flatten_backward(from, dy, dx, arrival);
+            }
+            (StepOperation::Dropout { rate }, _, Some((dx, arrival))) => {
+                self.dropout_mask(*rate, index).apply(dy, dx, arrival);
+            }
+            _ => unreachable!("states are made for their steps"),
+        }
+        self.gradients.put_back(step.output, d_output);
+        if let Some((buffer, _)) = d_input {
+            self.gradients.put_back(step.input, buffer);
+        }
+    }
+
+    /// The gradients of the last backward pass, named and laid out as in [`Network::tensors`].
     pub fn gradients(&self) -> Vec<NamedTensor> {
-        let learned = self.network.graph.parameters.iter();
-        learned
-            .map(|parameter| parameter.named(&self.gradients[parameter.range.clone()], true))
+        self.parameters
+            .iter()
+            .filter(|parameter| parameter.role == Role::Learned)
+            .map(|parameter| parameter.named(&self.learned[parameter.range.clone()], true))
             .collect()
     }
 
     pub(crate) fn gradient_values_mut(&mut self) -> &mut [f32] {
-        &mut self.gradients
+        &mut self.learned
     }
+}
+
+impl StepState {
+    fn new(
+        kernels: &'static Kernels,
+        plan: &Plan,
+        step: &Step,
+        max_batch: usize,
+        gradients: &Gradients,
+    ) -> Self {
+        match &step.operation {
+            StepOperation::Block(block) => {
+                let needed = gradients.is_needed(step.input);
+                let state = BlockState::new(kernels, plan, step, block, max_batch, needed);
+                Self::Block(Box::new(state))
+            }
+            StepOperation::GlobalPool(_) => {
+                let channels = plan.shapes[step.input].channels;
+                Self::GlobalPool {
+                    places: vec![0; max_batch * channels],
+                }
+            }
+            _ => Self::Stateless,
+        }
+    }
+}
+
+/// Buffers for the values that are stored.
+fn allocate_values(plan: &Plan, states: &[StepState], max_batch: usize) -> Vec<Vec<f32>> {
+    let mut values = vec![Vec::new(); plan.shapes.len()];
+    let mut allocate = |id: ValueId| values[id] = vec![0.0; max_batch * plan.shapes[id].n_values()];
+    allocate(0);
+    for (step, state) in plan.steps.iter().zip(states) {
+        allocate(step.output);
+        if let (StepOperation::Block(block), StepState::Block(state)) = (&step.operation, state)
+            && state.keeps_raw()
+        {
+            allocate(block.raw);
+        }
+    }
+    values
 }

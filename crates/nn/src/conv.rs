@@ -1,0 +1,247 @@
+//! The convolution of one image: borders, strides, groups and the packing of weights.
+//!
+//! [`Convolution`] computes the result, [`ConvGradient`] the gradients of input and
+//! weights. Both turn their work into grids of pixels and taps for the loops of
+//! [`crate::kernels::conv`]; which thread does which image is decided by the callers.
+
+mod gradient;
+
+use std::ops::Range;
+
+pub(crate) use gradient::ConvGradient;
+
+use crate::graph::ConvGeometry;
+use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
+use crate::kernels::{Finish, Kernels, Taps};
+
+/// A convolution with its weights packed for the kernels.
+#[derive(Debug)]
+pub(crate) struct Convolution {
+    kernels: &'static Kernels,
+    geometry: ConvGeometry,
+    filters: Filters,
+}
+
+/// Packed weights; one set for each group.
+#[derive(Debug)]
+enum Filters {
+    Grouped(Vec<PackedWeights>),
+    Depthwise(DepthwiseWeights),
+}
+
+impl Convolution {
+    /// Room for the weights; [`Convolution::pack`] brings them in.
+    pub(crate) fn new(kernels: &'static Kernels, geometry: ConvGeometry) -> Self {
+        let filters = if geometry.is_depthwise() {
+            let [kh, kw] = geometry.kernel;
+            Filters::Depthwise(DepthwiseWeights::new(
+                kernels,
+                kh * kw,
+                geometry.output.channels,
+            ))
+        } else {
+            let one = PackedWeights::new(kernels, geometry.taps(), geometry.outputs_per_group());
+            Filters::Grouped(vec![one; geometry.groups])
+        };
+        Self {
+            kernels,
+            geometry,
+            filters,
+        }
+    }
+
+    /// Takes over weights `[row, column, input, output]` and one bias per output.
+    pub(crate) fn pack(&mut self, weights: &[f32], bias: Option<&[f32]>) {
+        let outputs = self.geometry.output.channels;
+        let per_group = self.geometry.outputs_per_group();
+        match &mut self.filters {
+            Filters::Grouped(groups) => {
+                for (group, packed) in groups.iter_mut().enumerate() {
+                    packed.pack(|tap, first, row| {
+                        let from = tap * outputs + group * per_group + first;
+                        row.copy_from_slice(&weights[from..from + row.len()]);
+                    });
+                    if let Some(bias) = bias {
+                        packed.set_bias(&bias[group * per_group..(group + 1) * per_group]);
+                    }
+                }
+            }
+            Filters::Depthwise(packed) => {
+                packed.pack(|tap, row| row.copy_from_slice(&weights[tap * outputs..][..outputs]));
+                if let Some(bias) = bias {
+                    packed.set_bias(bias);
+                }
+            }
+        }
+    }
+
+    /// How many values [`Convolution::rows`] wants as scratch for so many rows.
+    pub(crate) fn scratch_len(&self, rows: usize) -> usize {
+        seen_len(&self.geometry, rows, self.kernels)
+    }
+
+    /// Computes some rows of the result for one image.
+    ///
+    /// # Shapes
+    ///
+    /// - `image`: `[height, width, channels]` of the input
+    /// - `y`: `[rows, width, channels]` of the output
+    pub(crate) fn rows(
+        &self,
+        image: &[f32],
+        rows: Range<usize>,
+        scratch: &mut [f32],
+        y: &mut [f32],
+        finish: Finish,
+    ) {
+        let geometry = &self.geometry;
+        let seen = Seen::of(geometry, image, rows, scratch);
+        let per_group = geometry.outputs_per_group();
+        match &self.filters {
+            Filters::Grouped(groups) => {
+                for (group, weights) in groups.iter().enumerate() {
+                    let x = &seen.values[group * geometry.inputs_per_group()..];
+                    let y = &mut y[group * per_group..];
+                    self.kernels
+                        .conv(x, seen.grid, seen.taps, weights, y, finish);
+                }
+            }
+            Filters::Depthwise(weights) => {
+                self.kernels
+                    .depthwise(seen.values, seen.grid, seen.taps, weights, y, finish);
+            }
+        }
+    }
+}
+
+/// The part of an image that some rows of a result see, with zeros beyond its borders.
+struct Seen<'a> {
+    values: &'a [f32],
+    grid: Grid,
+    taps: Taps,
+}
+
+impl<'a> Seen<'a> {
+    /// Copies what is seen into scratch, or refers to the image if that will do.
+    fn of(
+        geometry: &ConvGeometry,
+        image: &'a [f32],
+        rows: Range<usize>,
+        scratch: &'a mut [f32],
+    ) -> Self {
+        let input = geometry.input;
+        let [stride_down, _] = geometry.stride;
+        let (values, columns) = if sees_directly(geometry) {
+            let from = rows.start * stride_down * input.width * input.channels;
+            (&image[from..], input.width)
+        } else {
+            let (n_rows, n_columns) = seen_extent(geometry, rows.len());
+            let first = (rows.start * stride_down) as isize - geometry.padding[0] as isize;
+            let left = -(geometry.padding[1] as isize);
+            copy_part(geometry, image, (first, n_rows), (left, n_columns), scratch);
+            (&*scratch, n_columns)
+        };
+        let pitch = columns * input.channels;
+        Self {
+            values,
+            grid: grid(geometry, rows.len(), pitch),
+            taps: taps(geometry, pitch),
+        }
+    }
+}
+
+/// Whether no zeros are needed. Depthwise kernels read whole vectors, for which an
+/// image may be too short.
+fn sees_directly(geometry: &ConvGeometry) -> bool {
+    geometry.padding == [0, 0] && !geometry.is_depthwise()
+}
+
+/// The rows and columns of the input that so many rows of the result see.
+fn seen_extent(geometry: &ConvGeometry, rows: usize) -> (usize, usize) {
+    let [down, across] = geometry.stride;
+    let seen_rows = rows.saturating_sub(1) * down + geometry.kernel[0];
+    (
+        seen_rows,
+        (geometry.output.width - 1) * across + geometry.kernel[1],
+    )
+}
+
+/// The length of a copy of what so many rows see, readable in whole vectors.
+fn seen_len(geometry: &ConvGeometry, rows: usize, kernels: &Kernels) -> usize {
+    if sees_directly(geometry) {
+        return 0;
+    }
+    let (rows, columns) = seen_extent(geometry, rows);
+    rows * columns * geometry.input.channels + kernels.lanes()
+}
+
+/// Where the pixels of so many rows of the result begin to see, and where they go.
+fn grid(geometry: &ConvGeometry, rows: usize, pitch: usize) -> Grid {
+    let [down, across] = geometry.stride;
+    let output = geometry.output;
+    Grid {
+        rows,
+        columns: output.width,
+        x_row: down * pitch,
+        x_column: across * geometry.input.channels,
+        y_row: output.width * output.channels,
+        y_column: output.channels,
+    }
+}
+
+/// What one pixel sees of one group.
+fn taps(geometry: &ConvGeometry, pitch: usize) -> Taps {
+    let [rows, columns] = geometry.kernel;
+    let channels = geometry.input.channels;
+    if geometry.groups == 1 {
+        let run = columns * channels;
+        Taps {
+            rows,
+            row_stride: pitch,
+            segments: 1,
+            segment_stride: 0,
+            run,
+        }
+    } else {
+        let run = geometry.inputs_per_group();
+        Taps {
+            rows,
+            row_stride: pitch,
+            segments: columns,
+            segment_stride: channels,
+            run,
+        }
+    }
+}
+
+/// Copies a rectangle of an image, given as first row or column and their number;
+/// what lies outside of the image is zero.
+fn copy_part(
+    geometry: &ConvGeometry,
+    image: &[f32],
+    (first_row, n_rows): (isize, usize),
+    (first_column, n_columns): (isize, usize),
+    copy: &mut [f32],
+) {
+    let input = geometry.input;
+    let channels = input.channels;
+    let left = first_column.min(0).unsigned_abs().min(n_columns);
+    let from_column = first_column.max(0) as usize;
+    let inside = (n_columns - left).min(input.width.saturating_sub(from_column));
+    let inside_values = left * channels..(left + inside) * channels;
+    for (index, copy) in copy
+        .chunks_exact_mut(n_columns * channels)
+        .take(n_rows)
+        .enumerate()
+    {
+        let row = first_row + index as isize;
+        if row < 0 || row >= input.height as isize {
+            copy.fill(0.0);
+            continue;
+        }
+        let from = (row as usize * input.width + from_column) * channels;
+        copy[..inside_values.start].fill(0.0);
+        copy[inside_values.end..].fill(0.0);
+        copy[inside_values.clone()].copy_from_slice(&image[from..from + inside * channels]);
+    }
+}

@@ -1,0 +1,484 @@
+//! The gradients of a convolution: of its input, its weights and its bias.
+//!
+//! The gradient of the input is itself a convolution, of the result's gradient with
+//! turned weights. With a stride, each input pixel is reached only by the taps that
+//! agree with its place modulo the stride: the input falls into *phases*, and each
+//! is a convolution with stride 1 and a part of the taps.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{Seen, seen_len};
+use crate::graph::ConvGeometry;
+use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
+use crate::kernels::{Finish, Kernels, Taps};
+
+/// The gradients of a convolution, one image at a time.
+#[derive(Debug)]
+pub(crate) struct ConvGradient {
+    kernels: &'static Kernels,
+    geometry: ConvGeometry,
+    phases: Vec<Phase>,
+    frame: Frame,
+}
+
+/// Where the gradient of a result lies in a larger image of zeros, so that every
+/// phase finds a value wherever it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Frame {
+    /// Zeros above and to the left.
+    before: [usize; 2],
+    /// Extent with all zeros.
+    extent: [usize; 2],
+}
+
+/// The input pixels that the same taps reach.
+#[derive(Debug)]
+struct Phase {
+    down: AxisPhase,
+    across: AxisPhase,
+    filters: PhaseFilters,
+}
+
+#[derive(Debug)]
+enum PhaseFilters {
+    Grouped(Vec<PackedWeights>),
+    Depthwise(DepthwiseWeights),
+}
+
+/// One axis of a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AxisPhase {
+    /// The first input coordinate; the next is one stride further.
+    first: usize,
+    count: usize,
+    /// The output coordinate that the first input sees first; may lie before the border.
+    seen: isize,
+    n_taps: usize,
+    /// The kernel's coordinate at the first tap; the next is one stride less.
+    last_tap: usize,
+}
+
+impl AxisPhase {
+    /// All phases of one axis that have any pixels.
+    fn all(
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> impl Iterator<Item = Self> {
+        (0..stride.min(input)).map(move |first| {
+            // Input `first + stride · a` is reached from output `a + base - t` by tap `tap + stride · t`.
+            let tap = (first + padding) % stride;
+            let base = ((first + padding) / stride) as isize;
+            let n_taps = kernel.saturating_sub(tap).div_ceil(stride);
+            let steps_back = n_taps.saturating_sub(1);
+            Self {
+                first,
+                count: (input - first).div_ceil(stride),
+                seen: base - steps_back as isize,
+                n_taps,
+                last_tap: tap + stride * steps_back,
+            }
+        })
+    }
+
+    /// The output coordinates seen, from the first to beyond the last.
+    fn range(&self) -> Range<isize> {
+        self.seen..self.seen + (self.count + self.n_taps) as isize - 1
+    }
+}
+
+impl Frame {
+    /// Just large enough for the phases.
+    fn around(geometry: &ConvGeometry, phases: &[[AxisPhase; 2]]) -> Self {
+        let output = [geometry.output.height, geometry.output.width];
+        let seen = |axis: usize| phases.iter().map(move |phase| phase[axis].range());
+        let before = [0, 1].map(|axis| {
+            seen(axis)
+                .map(|range| (-range.start).max(0) as usize)
+                .max()
+                .unwrap_or(0)
+        });
+        let extent = [0, 1].map(|axis| {
+            let end = seen(axis)
+                .map(|range| range.end.max(0) as usize)
+                .max()
+                .unwrap_or(0);
+            before[axis] + end.max(output[axis])
+        });
+        Self { before, extent }
+    }
+}
+
+impl ConvGradient {
+    /// Room for the turned weights; [`ConvGradient::pack`] brings them in.
+    ///
+    /// With `input_gradient` false, the gradient of the input is never asked for.
+    pub(crate) fn new(
+        kernels: &'static Kernels,
+        geometry: ConvGeometry,
+        input_gradient: bool,
+    ) -> Self {
+        let [down, across] = axis_phases(&geometry);
+        let pairs: Vec<[AxisPhase; 2]> = if input_gradient {
+            down.iter()
+                .flat_map(|&down| across.iter().map(move |&across| [down, across]))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let frame = Frame::around(&geometry, &pairs);
+        let phases = pairs
+            .iter()
+            .map(|&pair| Phase::new(kernels, &geometry, pair))
+            .collect();
+        Self {
+            kernels,
+            geometry,
+            phases,
+            frame,
+        }
+    }
+
+    /// Takes over weights `[row, column, input, output]`.
+    pub(crate) fn pack(&mut self, weights: &[f32]) {
+        for phase in &mut self.phases {
+            phase.pack(&self.geometry, weights);
+        }
+    }
+
+    /// The length of the framed gradient of a result, readable in whole vectors.
+    pub(crate) fn framed_len(&self) -> usize {
+        let [rows, columns] = self.frame.extent;
+        rows * columns * self.geometry.output.channels + self.kernels.lanes()
+    }
+
+    /// The scratch that [`ConvGradient::weights`] wants.
+    pub(crate) fn scratch_len(&self) -> usize {
+        seen_len(&self.geometry, self.geometry.output.height, self.kernels)
+    }
+
+    /// The length of a gradient of all weights, with padded rows.
+    pub(crate) fn padded_weights_len(&self) -> usize {
+        self.geometry.n_matrices() * self.group_len()
+    }
+
+    fn group_len(&self) -> usize {
+        let geometry = &self.geometry;
+        if geometry.is_depthwise() {
+            let [rows, columns] = geometry.kernel;
+            return rows
+                * columns
+                * geometry
+                    .output
+                    .channels
+                    .next_multiple_of(self.kernels.lanes());
+        }
+        geometry.taps()
+            * geometry
+                .outputs_per_group()
+                .next_multiple_of(self.kernels.lanes())
+    }
+
+    /// Fills a frame: zeros around rows of the gradient of a result, which
+    /// `row(index, values)` writes one by one.
+    pub(crate) fn fill_frame(&self, framed: &mut [f32], mut row: impl FnMut(usize, &mut [f32])) {
+        let output = self.geometry.output;
+        let [above, left] = self.frame.before;
+        let pitch = self.frame.extent[1] * output.channels;
+        let inside = left * output.channels..(left + output.width) * output.channels;
+        for (index, values) in framed
+            .chunks_exact_mut(pitch)
+            .take(self.frame.extent[0])
+            .enumerate()
+        {
+            if index < above || index >= above + output.height {
+                values.fill(0.0);
+                continue;
+            }
+            values[..inside.start].fill(0.0);
+            row(index - above, &mut values[inside.clone()]);
+            values[inside.end..].fill(0.0);
+        }
+    }
+
+    /// The gradient of an input image from the framed gradient of its result.
+    pub(crate) fn input(&self, framed: &[f32], dx: &mut [f32], finish: Finish) {
+        for phase in &self.phases {
+            if phase.n_taps() == 0 {
+                if finish != Finish::Add {
+                    phase.clear(&self.geometry, dx);
+                }
+                continue;
+            }
+            self.input_phase(phase, framed, dx, finish);
+        }
+    }
+
+    fn input_phase(&self, phase: &Phase, framed: &[f32], dx: &mut [f32], finish: Finish) {
+        let ConvGeometry {
+            input,
+            output,
+            stride,
+            groups,
+            ..
+        } = self.geometry;
+        let pitch = self.frame.extent[1] * output.channels;
+        let axes = [&phase.down, &phase.across];
+        let seen = [0, 1].map(|axis| (axes[axis].seen + self.frame.before[axis] as isize) as usize);
+        let from = seen[0] * pitch + seen[1] * output.channels;
+        let to = (phase.down.first * input.width + phase.across.first) * input.channels;
+        let grid = Grid {
+            rows: phase.down.count,
+            columns: phase.across.count,
+            x_row: pitch,
+            x_column: output.channels,
+            y_row: stride[0] * input.width * input.channels,
+            y_column: stride[1] * input.channels,
+        };
+        let columns = phase.across.n_taps;
+        let (segments, run) = match &phase.filters {
+            PhaseFilters::Depthwise(_) => (columns, 1),
+            PhaseFilters::Grouped(_) if groups == 1 => (1, columns * output.channels),
+            PhaseFilters::Grouped(_) => (columns, self.geometry.outputs_per_group()),
+        };
+        let rows = phase.down.n_taps;
+        let taps = Taps {
+            rows,
+            row_stride: pitch,
+            segments,
+            segment_stride: output.channels,
+            run,
+        };
+        match &phase.filters {
+            PhaseFilters::Grouped(weights) => {
+                for (group, weights) in weights.iter().enumerate() {
+                    let x = &framed[from + group * self.geometry.outputs_per_group()..];
+                    let dx = &mut dx[to + group * self.geometry.inputs_per_group()..];
+                    self.kernels.conv(x, grid, taps, weights, dx, finish);
+                }
+            }
+            PhaseFilters::Depthwise(weights) => {
+                let (x, dx) = (&framed[from..], &mut dx[to..]);
+                self.kernels.depthwise(x, grid, taps, weights, dx, finish);
+            }
+        }
+    }
+
+    /// Adds to `dw` (padded rows) the gradient of the weights from one image.
+    pub(crate) fn weights(
+        &self,
+        image: &[f32],
+        framed: &[f32],
+        scratch: &mut [f32],
+        dw: &mut [f32],
+    ) {
+        let geometry = &self.geometry;
+        let output = geometry.output;
+        let seen = Seen::of(geometry, image, 0..output.height, scratch);
+        let pitch = self.frame.extent[1] * output.channels;
+        let grid = Grid {
+            y_row: pitch,
+            ..seen.grid
+        };
+        let dy = &framed[self.frame.before[0] * pitch + self.frame.before[1] * output.channels..];
+        if geometry.is_depthwise() {
+            self.kernels
+                .depthwise_weight(seen.values, grid, seen.taps, dy, output.channels, dw);
+            return;
+        }
+        for (group, dw) in dw.chunks_exact_mut(self.group_len()).enumerate() {
+            let x = &seen.values[group * geometry.inputs_per_group()..];
+            let dy = &dy[group * geometry.outputs_per_group()..];
+            let outputs = geometry.outputs_per_group();
+            self.kernels
+                .conv_weight(x, grid, seen.taps, dy, outputs, dw);
+        }
+    }
+
+    /// The gradient of the weights of a dense layer from a whole batch, with padded rows.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[n, inputs]`
+    /// - `dy`: `[n, outputs]`, readable in whole vectors
+    /// - `dw`: `[inputs, outputs]`, with padded rows
+    pub(crate) fn dense_weights(&self, x: &[f32], dy: &[f32], n: usize, dw: &mut [f32]) {
+        let (inputs, outputs) = (self.geometry.input.channels, self.geometry.output.channels);
+        let padded = outputs.next_multiple_of(self.kernels.lanes());
+        let grid = Grid {
+            rows: 1,
+            columns: n,
+            x_row: 0,
+            x_column: inputs,
+            y_row: 0,
+            y_column: outputs,
+        };
+        let parts = dw[..inputs * padded].par_chunks_mut(DENSE_INPUTS * padded);
+        parts.enumerate().for_each(|(index, dw)| {
+            let run = dw.len() / padded;
+            let taps = Taps {
+                rows: 1,
+                row_stride: 0,
+                segments: 1,
+                segment_stride: 0,
+                run,
+            };
+            dw.fill(0.0);
+            self.kernels
+                .conv_weight(&x[index * DENSE_INPUTS..], grid, taps, dy, outputs, dw);
+        });
+    }
+
+    /// The gradient of the input of a dense layer, for a whole batch.
+    ///
+    /// # Shapes
+    ///
+    /// - `dy`: `[n, outputs]`
+    /// - `dx`: `[n, inputs]`
+    pub(crate) fn dense_input(&self, dy: &[f32], dx: &mut [f32], finish: Finish) {
+        let (inputs, outputs) = (self.geometry.input.channels, self.geometry.output.channels);
+        let PhaseFilters::Grouped(weights) = &self.phases[0].filters else {
+            unreachable!("a dense layer is not depthwise");
+        };
+        let taps = Taps {
+            rows: 1,
+            row_stride: 0,
+            segments: 1,
+            segment_stride: 0,
+            run: outputs,
+        };
+        let parts = dx.par_chunks_mut(DENSE_EXAMPLES * inputs);
+        parts
+            .zip(dy.par_chunks(DENSE_EXAMPLES * outputs))
+            .for_each(|(dx, dy)| {
+                let grid = Grid {
+                    rows: 1,
+                    columns: dx.len() / inputs,
+                    x_row: 0,
+                    x_column: outputs,
+                    y_row: 0,
+                    y_column: inputs,
+                };
+                self.kernels.conv(dy, grid, taps, &weights[0], dx, finish);
+            });
+    }
+
+    /// Values of one example's input.
+    pub(crate) fn input_len(&self) -> usize {
+        self.geometry.input.n_values()
+    }
+
+    /// Adds up partial gradients with padded rows in their order and writes one tap
+    /// of the result, `[output]`.
+    pub(crate) fn reduce_tap(&self, partials: &[f32], tap: usize, gradient: &mut [f32]) {
+        gradient.fill(0.0);
+        let len = self.padded_weights_len();
+        let per_group = if self.geometry.is_depthwise() {
+            self.geometry.output.channels
+        } else {
+            self.geometry.outputs_per_group()
+        };
+        let padded = per_group.next_multiple_of(self.kernels.lanes());
+        for partial in partials.chunks_exact(len) {
+            let groups = partial.chunks_exact(self.group_len());
+            for (sums, group) in gradient.chunks_exact_mut(per_group).zip(groups) {
+                self.kernels
+                    .accumulate(&group[tap * padded..][..per_group], sums);
+            }
+        }
+    }
+}
+
+/// Inputs of a dense layer whose weights one task works out.
+const DENSE_INPUTS: usize = 240;
+
+/// Examples of a dense layer whose inputs' gradients one task works out.
+const DENSE_EXAMPLES: usize = 12;
+
+/// The phases of both axes.
+fn axis_phases(geometry: &ConvGeometry) -> [Vec<AxisPhase>; 2] {
+    let input = [geometry.input.height, geometry.input.width];
+    [0, 1].map(|axis| {
+        let (kernel, stride) = (geometry.kernel[axis], geometry.stride[axis]);
+        AxisPhase::all(input[axis], kernel, stride, geometry.padding[axis]).collect()
+    })
+}
+
+impl Phase {
+    fn new(
+        kernels: &'static Kernels,
+        geometry: &ConvGeometry,
+        [down, across]: [AxisPhase; 2],
+    ) -> Self {
+        let n_taps = down.n_taps * across.n_taps;
+        let filters = if geometry.is_depthwise() {
+            let channels = geometry.output.channels;
+            PhaseFilters::Depthwise(DepthwiseWeights::new(kernels, n_taps, channels))
+        } else {
+            let taps = n_taps * geometry.outputs_per_group();
+            let one = PackedWeights::new(kernels, taps, geometry.inputs_per_group());
+            PhaseFilters::Grouped(vec![one; geometry.groups])
+        };
+        Self {
+            down,
+            across,
+            filters,
+        }
+    }
+
+    fn n_taps(&self) -> usize {
+        self.down.n_taps * self.across.n_taps
+    }
+
+    /// Takes over the weights in the order of the taps, which is that of the outputs
+    /// seen and turns the kernel around.
+    fn pack(&mut self, geometry: &ConvGeometry, weights: &[f32]) {
+        let outputs = geometry.output.channels;
+        let (inputs, per_group) = (geometry.inputs_per_group(), geometry.outputs_per_group());
+        let Self {
+            down,
+            across,
+            filters,
+        } = self;
+        let kernel_index = |place: usize| {
+            let (row, column) = (place / across.n_taps, place % across.n_taps);
+            let row = down.last_tap - row * geometry.stride[0];
+            let column = across.last_tap - column * geometry.stride[1];
+            row * geometry.kernel[1] + column
+        };
+        match filters {
+            PhaseFilters::Grouped(groups) => {
+                for (group, packed) in groups.iter_mut().enumerate() {
+                    packed.pack(|tap, first, row| {
+                        let (place, output) = (tap / per_group, tap % per_group);
+                        let from = (kernel_index(place) * inputs + first) * outputs
+                            + group * per_group
+                            + output;
+                        let column = weights[from..].iter().step_by(outputs);
+                        for (to, &weight) in row.iter_mut().zip(column) {
+                            *to = weight;
+                        }
+                    });
+                }
+            }
+            PhaseFilters::Depthwise(packed) => packed.pack(|place, row| {
+                row.copy_from_slice(&weights[kernel_index(place) * outputs..][..outputs]);
+            }),
+        }
+    }
+
+    /// Writes zeros to pixels that no tap reaches.
+    fn clear(&self, geometry: &ConvGeometry, dx: &mut [f32]) {
+        let channels = geometry.input.channels;
+        for row in 0..self.down.count {
+            let row = self.down.first + row * geometry.stride[0];
+            for column in 0..self.across.count {
+                let column = self.across.first + column * geometry.stride[1];
+                dx[(row * geometry.input.width + column) * channels..][..channels].fill(0.0);
+            }
+        }
+    }
+}

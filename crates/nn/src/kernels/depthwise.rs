@@ -1,0 +1,88 @@
+//! Register tiles of depthwise convolutions: a few pixels × one vector of channels.
+//!
+//! Each channel sees only itself, so that the lanes are channels throughout and no
+//! value is broadcast. Who calls a tile is in [`super::conv`].
+
+use super::simd::Simd;
+use super::tile::{ConvCall, WeightCall, finish_vector};
+
+/// `y[p][c] = bias[c] + Σ taps[p][c] · weights[c]` for `P` pixels and one vector of channels.
+///
+/// A tap is a whole pixel here: the run of [`super::tile::Taps`] is 1 and the
+/// weights of one tap are `weights_tap` values after those of the one before.
+///
+/// # Safety
+///
+/// The processor has the instructions of `S`; `x` is readable for one vector at
+/// each tap of `P` pixels, `weights` and `bias` for one vector (per tap), and `y`
+/// is writable for `last` values of `P` pixels.
+#[inline(always)]
+pub(super) unsafe fn conv<S: Simd, const P: usize>(call: &ConvCall, weights_tap: usize) {
+    let ConvCall {
+        x,
+        x_pixel,
+        taps,
+        bias,
+        y,
+        y_pixel,
+        last,
+        finish,
+        ..
+    } = *call;
+    let mut weights = call.weights;
+    // SAFETY: the loops stay within the extents that this function's contract names.
+    unsafe {
+        let mut sums = [S::load(bias); P];
+        for row in 0..taps.rows {
+            let mut seen = x.add(row * taps.row_stride);
+            for _ in 0..taps.segments {
+                let w = S::load(weights);
+                for (p, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::fma(S::load(seen.add(p * x_pixel)), w, *sum);
+                }
+                seen = seen.wrapping_add(taps.segment_stride);
+                weights = weights.wrapping_add(weights_tap);
+            }
+        }
+        for (p, &sum) in sums.iter().enumerate() {
+            finish_vector::<S>(sum, last, y.add(p * y_pixel), finish);
+        }
+    }
+}
+
+/// A [`conv`] with its instructions and pixels chosen.
+pub(super) type DepthwiseTile = unsafe fn(&ConvCall, usize);
+
+/// `dw[t][c] += Σ x[pixel + t · tap][c] · dy[pixel][c]` for `T` taps and one vector of channels.
+///
+/// # Safety
+///
+/// The processor has the instructions of `S`; for every pixel `x` is readable for
+/// one vector at each of `T` taps and `dy` for one vector; `dw` is readable and
+/// writable for one vector per tap.
+#[inline(always)]
+pub(super) unsafe fn weight<S: Simd, const T: usize>(call: &WeightCall, x_tap: usize) {
+    // SAFETY: the loops stay within the extents that this function's contract names.
+    unsafe {
+        let mut sums = [S::splat(0.0); T];
+        for row in 0..call.rows {
+            let mut x = call.x.add(row * call.x_row);
+            let mut dy = call.dy.add(row * call.dy_row);
+            for _ in 0..call.columns {
+                let d = S::load(dy);
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::fma(S::load(x.add(t * x_tap)), d, *sum);
+                }
+                x = x.wrapping_add(call.x_pixel);
+                dy = dy.wrapping_add(call.dy_pixel);
+            }
+        }
+        for (t, &sum) in sums.iter().enumerate() {
+            let to = call.dw.add(t * call.dw_tap);
+            S::store(S::add(S::load(to), sum), to);
+        }
+    }
+}
+
+/// A [`weight`] with its instructions and taps chosen.
+pub(super) type DepthwiseWeightTile = unsafe fn(&WeightCall, usize);

@@ -1,0 +1,312 @@
+//! Loops over whole rows of pixels, in safe Rust that compilers turn into vectors.
+//!
+//! Values per channel come as *periodic* slices: the channels repeated to some
+//! hundred values (see [`repeat_channels`]), so that the inner loops are long and
+//! whole whatever the number of channels. A row starts at channel 0.
+//!
+//! The functions are compiled once for each instruction set, in [`super`].
+
+/// Inner loops are at least this long, if there are as many values.
+const MIN_PERIOD: usize = 256;
+
+/// The length of periodic slices for so many channels: a multiple of it.
+pub(crate) fn period(channels: usize) -> usize {
+    channels * MIN_PERIOD.div_ceil(channels)
+}
+
+/// Repeats values per channel to a whole period.
+pub(crate) fn repeat_channels(channels: &[f32], periodic: &mut [f32]) {
+    for repeat in periodic.chunks_exact_mut(channels.len()) {
+        repeat.copy_from_slice(channels);
+    }
+}
+
+#[inline(always)]
+pub(super) fn relu_value(value: f32) -> f32 {
+    // In this order a NaN stays a NaN.
+    if value < 0.0 { 0.0 } else { value }
+}
+
+/// `y = x · scale + shift`
+#[inline(always)]
+pub(super) fn affine(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
+    let period = scale.len();
+    for (x, y) in x.chunks(period).zip(y.chunks_mut(period)) {
+        for (((x, y), scale), shift) in x.iter().zip(y).zip(scale).zip(shift) {
+            *y = x * scale + shift;
+        }
+    }
+}
+
+/// `y = relu(x · scale + shift)`
+#[inline(always)]
+pub(super) fn affine_relu(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
+    let period = scale.len();
+    for (x, y) in x.chunks(period).zip(y.chunks_mut(period)) {
+        for (((x, y), scale), shift) in x.iter().zip(y).zip(scale).zip(shift) {
+            *y = relu_value(x * scale + shift);
+        }
+    }
+}
+
+/// `y = relu(x)`
+#[inline(always)]
+pub(super) fn relu(x: &[f32], y: &mut [f32]) {
+    for (x, y) in x.iter().zip(y) {
+        *y = relu_value(*x);
+    }
+}
+
+/// `dy = 0` where `y` is not positive.
+#[inline(always)]
+pub(super) fn relu_mask(dy: &mut [f32], y: &[f32]) {
+    for (dy, y) in dy.iter_mut().zip(y) {
+        *dy = if *y > 0.0 { *dy } else { 0.0 };
+    }
+}
+
+/// `dy = 0` where `x · scale + shift` is not positive.
+#[inline(always)]
+pub(super) fn affine_relu_mask(dy: &mut [f32], x: &[f32], scale: &[f32], shift: &[f32]) {
+    let period = scale.len();
+    for (dy, x) in dy.chunks_mut(period).zip(x.chunks(period)) {
+        for (((dy, x), scale), shift) in dy.iter_mut().zip(x).zip(scale).zip(shift) {
+            *dy = if x * scale + shift > 0.0 { *dy } else { 0.0 };
+        }
+    }
+}
+
+/// `y = a + b`
+#[inline(always)]
+pub(super) fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
+    for ((a, b), y) in a.iter().zip(b).zip(y) {
+        *y = a + b;
+    }
+}
+
+/// `y = relu(a + b)`
+#[inline(always)]
+pub(super) fn add_relu(a: &[f32], b: &[f32], y: &mut [f32]) {
+    for ((a, b), y) in a.iter().zip(b).zip(y) {
+        *y = relu_value(a + b);
+    }
+}
+
+/// `y = y + x`
+#[inline(always)]
+pub(super) fn accumulate(x: &[f32], y: &mut [f32]) {
+    for (x, y) in x.iter().zip(y) {
+        *y += x;
+    }
+}
+
+/// `sums = sums + x`, period by period.
+#[inline(always)]
+pub(super) fn sum(x: &[f32], sums: &mut [f32]) {
+    for x in x.chunks(sums.len()) {
+        for (x, sum) in x.iter().zip(&mut *sums) {
+            *sum += x;
+        }
+    }
+}
+
+/// `sums = sums + (x - mean)²`, period by period.
+#[inline(always)]
+pub(super) fn sum_squares(x: &[f32], mean: &[f32], sums: &mut [f32]) {
+    for x in x.chunks(sums.len()) {
+        for ((x, mean), sum) in x.iter().zip(mean).zip(&mut *sums) {
+            let centered = x - mean;
+            *sum += centered * centered;
+        }
+    }
+}
+
+/// The two sums of a normalization's gradient, period by period:
+/// `d_shift += dy` and `d_scale += dy · (x - mean) · inverse_std`.
+#[inline(always)]
+pub(super) fn norm_sums(
+    dy: &[f32],
+    x: &[f32],
+    mean: &[f32],
+    inverse_std: &[f32],
+    d_shift: &mut [f32],
+    d_scale: &mut [f32],
+) {
+    let period = mean.len();
+    for (dy, x) in dy.chunks(period).zip(x.chunks(period)) {
+        let sums = d_shift.iter_mut().zip(&mut *d_scale);
+        let constants = mean.iter().zip(inverse_std);
+        for (((dy, x), (mean, inverse_std)), (d_shift, d_scale)) in
+            dy.iter().zip(x).zip(constants).zip(sums)
+        {
+            *d_shift += dy;
+            *d_scale += dy * ((x - mean) * inverse_std);
+        }
+    }
+}
+
+/// The gradient of a normalization's input, in place: `dy = a · dy + b · (x - mean) + c`.
+#[inline(always)]
+pub(super) fn norm_backward(
+    dy: &mut [f32],
+    x: &[f32],
+    mean: &[f32],
+    a: &[f32],
+    b: &[f32],
+    c: &[f32],
+) {
+    let period = mean.len();
+    for (dy, x) in dy.chunks_mut(period).zip(x.chunks(period)) {
+        let constants = mean.iter().zip(a).zip(b.iter().zip(c));
+        for ((dy, x), ((mean, a), (b, c))) in dy.iter_mut().zip(x).zip(constants) {
+            *dy = a * *dy + b * (x - mean) + c;
+        }
+    }
+}
+
+/// One row of windows of a max-pooling.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolRow {
+    pub(crate) channels: usize,
+    pub(crate) kernel: [usize; 2],
+    /// From one window to the next, in pixels.
+    pub(crate) stride: usize,
+    /// From one input row to the next, in values.
+    pub(crate) x_row: usize,
+}
+
+/// The largest value of each window and its place in it, row by row.
+///
+/// `x` begins at the upper left value of the first window.
+#[inline(always)]
+pub(super) fn max_pool(row: &PoolRow, x: &[f32], y: &mut [f32], places: &mut [u8]) {
+    pool_pixels(row, x, y, places, |value, _| value);
+}
+
+/// The largest value of each window, without its place.
+#[inline(always)]
+pub(super) fn max_pool_values(row: &PoolRow, x: &[f32], y: &mut [f32]) {
+    let channels = row.channels;
+    for (pixel, y) in y.chunks_exact_mut(channels).enumerate() {
+        let x = &x[pixel * row.stride * channels..];
+        y.copy_from_slice(&x[..channels]);
+        for tap_row in 0..row.kernel[0] {
+            for tap_column in 0..row.kernel[1] {
+                let x = &x[tap_row * row.x_row + tap_column * channels..][..channels];
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = if *x > *y || x.is_nan() { *x } else { *y };
+                }
+            }
+        }
+    }
+}
+
+/// Max-pooling of `relu(x)`.
+#[inline(always)]
+pub(super) fn relu_max_pool(row: &PoolRow, x: &[f32], y: &mut [f32], places: &mut [u8]) {
+    pool_pixels(row, x, y, places, |value, _| relu_value(value));
+}
+
+/// Max-pooling of `relu(x · scale + shift)`.
+#[inline(always)]
+pub(super) fn affine_relu_max_pool(
+    row: &PoolRow,
+    x: &[f32],
+    scale: &[f32],
+    shift: &[f32],
+    y: &mut [f32],
+    places: &mut [u8],
+) {
+    pool_pixels(row, x, y, places, |value, channel| {
+        relu_value(value * scale[channel] + shift[channel])
+    });
+}
+
+/// Max-pooling of `x · scale + shift`.
+#[inline(always)]
+pub(super) fn affine_max_pool(
+    row: &PoolRow,
+    x: &[f32],
+    scale: &[f32],
+    shift: &[f32],
+    y: &mut [f32],
+    places: &mut [u8],
+) {
+    pool_pixels(row, x, y, places, |value, channel| {
+        value * scale[channel] + shift[channel]
+    });
+}
+
+#[inline(always)]
+fn pool_pixels(
+    row: &PoolRow,
+    x: &[f32],
+    y: &mut [f32],
+    places: &mut [u8],
+    value: impl Fn(f32, usize) -> f32,
+) {
+    let channels = row.channels;
+    let pixels = y
+        .chunks_exact_mut(channels)
+        .zip(places.chunks_exact_mut(channels));
+    for (pixel, (y, places)) in pixels.enumerate() {
+        let x = &x[pixel * row.stride * channels..];
+        let mut channel = 0;
+        while channel < channels {
+            channel += match channels - channel {
+                16.. => pool_channels::<16>(row, x, y, places, channel, &value),
+                8.. => pool_channels::<8>(row, x, y, places, channel, &value),
+                _ => pool_channels::<1>(row, x, y, places, channel, &value),
+            };
+        }
+    }
+}
+
+/// Pools `N` channels of one window and returns `N`.
+#[inline(always)]
+fn pool_channels<const N: usize>(
+    row: &PoolRow,
+    x: &[f32],
+    y: &mut [f32],
+    places: &mut [u8],
+    channel: usize,
+    value: &impl Fn(f32, usize) -> f32,
+) -> usize {
+    let mut largest = [f32::NEG_INFINITY; N];
+    let mut largest_place = [0u8; N];
+    for tap_row in 0..row.kernel[0] {
+        for tap_column in 0..row.kernel[1] {
+            let place = (tap_row * row.kernel[1] + tap_column) as u8;
+            let from = tap_row * row.x_row + tap_column * row.channels + channel;
+            let x = &x[from..from + N];
+            for lane in 0..N {
+                let value = value(x[lane], channel + lane);
+                // The first of equals wins, and a NaN wins over everything, as in PyTorch.
+                let wins = value > largest[lane] || value.is_nan();
+                largest[lane] = if wins { value } else { largest[lane] };
+                largest_place[lane] = if wins { place } else { largest_place[lane] };
+            }
+        }
+    }
+    y[channel..channel + N].copy_from_slice(&largest);
+    places[channel..channel + N].copy_from_slice(&largest_place);
+    N
+}
+
+/// Adds the gradient of one row of windows to one row of its inputs, the one at
+/// `tap_row` of the windows.
+#[inline(always)]
+pub(super) fn max_unpool(row: &PoolRow, tap_row: usize, dy: &[f32], places: &[u8], dx: &mut [f32]) {
+    let channels = row.channels;
+    let pixels = dy.chunks_exact(channels).zip(places.chunks_exact(channels));
+    for (pixel, (dy, places)) in pixels.enumerate() {
+        for tap_column in 0..row.kernel[1] {
+            let place = (tap_row * row.kernel[1] + tap_column) as u8;
+            let from = (pixel * row.stride + tap_column) * channels;
+            let dx = &mut dx[from..from + channels];
+            for ((dx, dy), at) in dx.iter_mut().zip(dy).zip(places) {
+                *dx += if *at == place { *dy } else { 0.0 };
+            }
+        }
+    }
+}
