@@ -154,3 +154,59 @@ fn ten_log10(x: f32) -> f32 {
     let db = exponent * DB_PER_OCTAVE + log * DB_PER_NEPER;
     if x < f32::INFINITY { db } else { x }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The largest error in dB over one octave from `2^exponent` on.
+    fn largest_error(exponent: i32) -> f64 {
+        let first = 2.0_f32.powi(exponent).to_bits();
+        (first..first + (1 << 23))
+            .step_by(1013)
+            .map(f32::from_bits)
+            .map(|x| (f64::from(ten_log10(x)) - 10.0 * f64::from(x).log10()).abs())
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn the_fast_logarithm_keeps_its_bound_in_every_octave() {
+        for exponent in -126_i32..128 {
+            // Beyond ±100 dB the spacing of `f32` itself is wider.
+            let bound = if exponent.abs() <= 33 { 2e-5 } else { 8e-5 };
+            let error = largest_error(exponent);
+            assert!(error < bound, "{error:e} dB from 2^{exponent} on");
+        }
+    }
+
+    #[test]
+    fn exact_powers_of_ten_are_near_exact_levels() {
+        assert_eq!(ten_log10(1.0), 0.0);
+        assert_eq!(ten_log10(f32::INFINITY), f32::INFINITY);
+        assert!(ten_log10(f32::NAN).is_nan());
+    }
+
+    #[track_caller]
+    fn check(reference: Reference, top_db: Option<f32>, expected: [f32; 3]) {
+        let mut values = [100.0, 1e-3, 0.0];
+        power_to_db(&mut values, reference, 1e-6, top_db).expect("valid");
+        for (value, expected) in values.iter().zip(expected) {
+            assert!((value - expected).abs() < 1e-4, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn levels_are_counted_from_the_reference_and_end_at_the_floor() {
+        check(Reference::Value(1.0), None, [20.0, -30.0, -60.0]);
+        check(Reference::Max, None, [0.0, -50.0, -80.0]);
+        check(Reference::Value(10.0), Some(45.0), [10.0, -35.0, -35.0]);
+        check(Reference::Value(0.0), Some(0.0), [80.0, 80.0, 80.0]);
+    }
+
+    #[test]
+    fn an_impossible_floor_is_refused() {
+        assert!(power_to_db(&mut [1.0], Reference::Max, 0.0, None).is_err());
+        assert!(power_to_db(&mut [1.0], Reference::Max, 1e-9, Some(-1.0)).is_err());
+        assert!(power_to_db(&mut [1.0], Reference::Max, f32::NAN, None).is_err());
+    }
+}

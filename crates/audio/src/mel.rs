@@ -186,3 +186,43 @@ impl MelFilterbank {
         &self.bands
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::FeatureSettings;
+
+    fn bank(n_fft: usize, n_mels: usize) -> MelFilterbank {
+        let settings = FeatureSettings {
+            n_fft,
+            n_mels,
+            ..FeatureSettings::default()
+        };
+        mel_filterbank(&FeatureConfig::new(settings).expect("valid"))
+    }
+
+    #[test]
+    fn both_scales_can_be_walked_back() {
+        for scale in [MelScale::Slaney, MelScale::Htk] {
+            for hertz in [0.0, 60.0, 999.9, 1000.0, 4321.0, 96_000.0] {
+                let back = scale.to_hertz(scale.from_hertz(hertz));
+                assert!(
+                    (back - hertz).abs() < 1e-8,
+                    "{scale:?}: {hertz} became {back}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn more_bands_than_the_transform_can_tell_apart_are_pointed_out() {
+        assert_eq!(bank(1024, 64).empty_bands(), [0_usize; 0]);
+        let crowded = bank(256, 128).empty_bands();
+        assert!(!crowded.is_empty());
+        let dense = bank(256, 128).to_dense();
+        for (band, row) in dense.chunks_exact(129).enumerate() {
+            let is_empty = row.iter().all(|&weight| weight == 0.0);
+            assert_eq!(is_empty, crowded.contains(&band), "band {band}");
+        }
+    }
+}

@@ -133,3 +133,28 @@ impl MfccConfig {
         1.0 + lifter / 2.0 * (PI * (k + 1.0) / lifter).sin()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_coefficients_than_bands_are_refused() {
+        let db = Spectrogram::new(4, 2, vec![0.0; 8]);
+        for n_mfcc in [0, 5] {
+            let config = MfccConfig {
+                n_mfcc,
+                ..MfccConfig::default()
+            };
+            let error = mfcc(&db, &config).expect_err("refused").to_string();
+            assert!(error.contains("`n_mfcc` is"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_transform_is_written_as_its_number() {
+        let config: MfccConfig = serde_json::from_str(r#"{"dct_type": 3}"#).expect("valid");
+        assert_eq!(config.dct_type, DctType::Three);
+        assert!(serde_json::from_str::<MfccConfig>(r#"{"dct_type": 4}"#).is_err());
+    }
+}

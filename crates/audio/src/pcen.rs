@@ -157,3 +157,68 @@ fn loudest_nearby(spectrogram: &Spectrogram, band: usize, size: usize) -> Vec<f3
     }
     loudest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate() -> SampleRate {
+        SampleRate::from_hertz(22_050).expect("not zero")
+    }
+
+    #[test]
+    fn a_sound_in_two_pieces_gives_what_it_gives_in_one() {
+        let values: Vec<f32> = (0..40).map(|i| (i * 37 % 23) as f32 * 100.0).collect();
+        let config = PcenConfig::default();
+        let whole = Spectrogram::new(1, 40, values.clone());
+        let whole = pcen(&whole, rate(), 512, &config).expect("valid");
+
+        let settled = 1.0 - config.coefficient(rate(), 512);
+        let mut state = PcenState(vec![settled]);
+        let mut pieces = Vec::new();
+        for piece in values.chunks(15) {
+            let piece = Spectrogram::new(1, piece.len(), piece.to_vec());
+            let output = pcen_from(&mut state, &piece, rate(), 512, &config).expect("valid");
+            pieces.extend_from_slice(output.values());
+        }
+        assert_eq!(whole.values(), pieces);
+    }
+
+    #[test]
+    fn parameters_out_of_range_and_foreign_states_are_refused() {
+        let spectrogram = Spectrogram::new(2, 1, vec![1.0; 2]);
+        let check = |config: PcenConfig, n_states: usize, expected: &str| {
+            let mut state = PcenState(vec![0.0; n_states]);
+            let error = pcen_from(&mut state, &spectrogram, rate(), 512, &config);
+            let message = error.expect_err("refused").to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        let usual = PcenConfig::default();
+        check(
+            PcenConfig {
+                gain: -1.0,
+                ..usual
+            },
+            2,
+            "`gain` is -1",
+        );
+        check(PcenConfig { eps: 0.0, ..usual }, 2, "`eps` is 0");
+        check(
+            PcenConfig {
+                b: Some(1.5),
+                ..usual
+            },
+            2,
+            "`b` is 1.5",
+        );
+        check(
+            PcenConfig {
+                max_size: 0,
+                ..usual
+            },
+            2,
+            "`max_size` is 0",
+        );
+        check(usual, 3, "`zi` is 3");
+    }
+}

@@ -317,3 +317,70 @@ impl<T: Sample> Transform<T> {
         &scratch.spectrum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::FeatureSettings;
+
+    #[track_caller]
+    fn check_padding(mode: PadMode, expected: &str) {
+        let around = (-5..8).map(|i| match mode.source(i, 3) {
+            Some(index) => ["a", "b", "c"][index],
+            None => ".",
+        });
+        assert_eq!(around.collect::<String>(), expected);
+    }
+
+    #[test]
+    fn padding_goes_on_as_numpy_does() {
+        check_padding(PadMode::Constant, ".....abc.....");
+        check_padding(PadMode::Edge, "aaaaaabcccccc");
+        check_padding(PadMode::Reflect, "babcbabcbabcb");
+        check_padding(PadMode::Symmetric, "bccbaabccbaab");
+        check_padding(PadMode::Wrap, "bcabcabcabcab");
+    }
+
+    #[test]
+    fn a_window_of_one_sample_is_one() {
+        for window in [
+            Window::Hann,
+            Window::FlatTop,
+            Window::Bartlett,
+            Window::Rectangular,
+        ] {
+            assert_eq!(window.samples(1), [1.0]);
+        }
+    }
+
+    #[test]
+    fn a_short_window_stands_in_the_middle_of_its_frame() {
+        let padded = Window::Rectangular.centered_in(3, 8);
+        assert_eq!(padded, [0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn no_samples_too_few_and_far_too_many_are_refused() {
+        let settings = |hop_length, center| FeatureSettings {
+            hop_length,
+            center,
+            ..FeatureSettings::default()
+        };
+        let check = |samples: &[f32], settings, expected: &str| {
+            let config = FeatureConfig::new(settings).expect("valid");
+            let error = stft(samples, &config).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(&[], settings(512, true), "no samples");
+        check(
+            &[0.0; 1000],
+            settings(512, false),
+            "1000 samples, fewer than `n_fft` = 1024",
+        );
+        check(
+            &vec![0.0; 600_000],
+            settings(1, true),
+            "513 bands of 600001 frames",
+        );
+    }
+}

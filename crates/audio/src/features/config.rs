@@ -373,3 +373,115 @@ mod optional_number {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_error(json: &str, expected: &str) {
+        let error = serde_json::from_str::<FeatureConfig>(json).expect_err("it is not valid");
+        let message = error.to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn what_clashes_is_named_with_its_values() {
+        check_error(
+            r#"{"fmax": 12000}"#,
+            "`fmax` is 12000 Hz, above the Nyquist frequency 11025",
+        );
+        check_error(
+            r#"{"fmin": 300, "fmax": 200}"#,
+            "`fmin` is 300 Hz, not below `fmax` = 200",
+        );
+        check_error(
+            r#"{"win_length": 2000}"#,
+            "`win_length` is 2000, longer than `n_fft` = 1024",
+        );
+        check_error(r#"{"hop_length": 0}"#, "`hop_length` is 0, outside 1 to");
+        check_error(
+            r#"{"n_fft": 4000000}"#,
+            "`n_fft` is 4000000, outside 1 to 131072",
+        );
+        check_error(r#"{"n_mels": 0}"#, "`n_mels` is 0");
+        check_error(r#"{"fmin": -1}"#, "`fmin` is -1");
+        check_error(r#"{"power": 0}"#, "`power` is 0");
+        check_error(r#"{"scale": {"kind": "db", "amin": 0}}"#, "`amin` is 0");
+        check_error(
+            r#"{"scale": {"kind": "db", "top_db": -1}}"#,
+            "`top_db` is -1",
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_named() {
+        check_error(r#"{"n_mel": 64}"#, "unknown field `n_mel`");
+        check_error(r#"{"window": "kaiser"}"#, "unknown variant `kaiser`");
+        check_error(
+            r#"{"scale": {"kind": "db", "topdb": 1}}"#,
+            "unknown field `topdb`",
+        );
+        check_error(
+            r#"{"scale": {"kind": "db", "top_db": "all"}}"#,
+            "`top_db` is \"all\"",
+        );
+        check_error(
+            r#"{"scale": {"kind": "db", "ref": "mean"}}"#,
+            "`ref` is \"mean\"",
+        );
+    }
+
+    #[track_caller]
+    fn check_round_trip(json: &str) -> FeatureConfig {
+        let config: FeatureConfig = serde_json::from_str(json).expect("valid");
+        let written = serde_json::to_string(&config).expect("serializes");
+        let again: FeatureConfig = serde_json::from_str(&written).expect("its own words");
+        assert_eq!(again.settings(), config.settings(), "{written}");
+        config
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_alike() {
+        let default = check_round_trip("{}");
+        assert_eq!(default, FeatureConfig::default());
+        assert_eq!(default.fmax(), 11_025.0);
+        check_round_trip(r#"{"scale": {"kind": "power"}, "window": "boxcar"}"#);
+        let config =
+            check_round_trip(r#"{"scale": {"kind": "db", "ref": "max", "top_db": "none"}}"#);
+        let FeatureScale::Db {
+            reference, top_db, ..
+        } = config.scale()
+        else {
+            panic!("decibels were asked for");
+        };
+        assert_eq!((reference, top_db), (Reference::Max, None));
+        let config = check_round_trip(r#"{"scale": {"kind": "db", "top_db": null}}"#);
+        assert!(matches!(
+            config.scale(),
+            FeatureScale::Db { top_db: None, .. }
+        ));
+    }
+
+    #[test]
+    fn a_bundle_of_settings_states_what_was_left_to_defaults() {
+        let written = serde_json::to_value(FeatureConfig::default()).expect("serializes");
+        assert_eq!(written["win_length"], 1024);
+        assert_eq!(written["fmax"], 11_025.0);
+        assert_eq!(written["scale"]["kind"], "db");
+    }
+
+    #[test]
+    fn frames_are_counted_as_librosa_does() {
+        let config = FeatureConfig::default();
+        assert_eq!(config.n_frames(22_050), Some(44));
+        assert_eq!(config.n_frames(1), Some(1));
+        let settings = FeatureSettings {
+            center: false,
+            ..FeatureSettings::default()
+        };
+        let uncentered = FeatureConfig::new(settings).expect("valid");
+        assert_eq!(uncentered.n_frames(1023), None);
+        assert_eq!(uncentered.n_frames(1536), Some(2));
+    }
+}
