@@ -11,7 +11,7 @@
 mod adpcm;
 mod aiff;
 mod codec;
-mod edit_list;
+mod iso_media;
 mod job;
 mod mix;
 mod pcm;
@@ -164,7 +164,7 @@ fn read_limited(file: File, path: &Path, limits: &DecodeLimits) -> io::Result<Ve
 ///
 /// As [`decode_file`], reading aside.
 pub fn decode_bytes(
-    bytes: Vec<u8>,
+    mut bytes: Vec<u8>,
     name: &Path,
     limits: &DecodeLimits,
 ) -> Result<Decoded, AudioError> {
@@ -190,6 +190,10 @@ pub fn decode_bytes(
         }
         Some(Container::Wav) => wav::decode(&bytes, &job)?,
         Some(Container::Aiff) => aiff::decode(&bytes, &job)?,
+        Some(Container::IsoMedia) => {
+            iso_media::end_last_box(&mut bytes);
+            stream::decode(&bytes, Container::IsoMedia, &job)?
+        }
         Some(container) => stream::decode(&bytes, container, &job)?,
     };
     // The file is of no more use, and the clip may be about to grow.

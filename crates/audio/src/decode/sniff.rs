@@ -87,17 +87,17 @@ pub(super) fn tag_length(head: &[u8]) -> usize {
     }
 }
 
-/// Whether the last frame announces more bytes than the file holds.
+/// How many bytes the last frame announces beyond the end of the file.
 ///
 /// Walks from frame to frame up to the first thing that is none, such as a tag.
-pub(super) fn is_cut_short(mut bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> bool {
+pub(super) fn missing_bytes(mut bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> usize {
     while let Some(length) = frame_length(bytes) {
         match bytes.get(length..) {
             Some(rest) => bytes = rest,
-            None => return true,
+            None => return length - bytes.len(),
         }
     }
-    false
+    0
 }
 
 /// Whether two frames follow each other, or one ends with the bytes.

@@ -5,7 +5,7 @@
 //! here: a bad packet is passed over and counted, edit lists of M4A files are
 //! kept, and a file that was cut short is noticed.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read, repeat};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use symphonia::core::codecs::audio::AudioDecoder;
@@ -16,10 +16,10 @@ use symphonia::default::formats::{AdtsReader, FlacReader, IsoMp4Reader, MpaReade
 
 use super::Container;
 use super::codec;
-use super::edit_list::{self, Edit};
+use super::iso_media::{self, Edit};
 use super::job::{Job, Sound};
 use super::mix::Mixer;
-use super::sniff::{adts_frame_length, is_cut_short, mpeg_frame_length, tag_length};
+use super::sniff::{adts_frame_length, missing_bytes, mpeg_frame_length, tag_length};
 use crate::clip::SampleRate;
 use crate::error::AudioError;
 
@@ -72,12 +72,18 @@ impl Stream<'_> {
 
     fn open(&self) -> Result<Box<dyn FormatReader + '_>, Error> {
         let options = FormatOptions::default();
-        let cursor = Cursor::new(self.bytes);
-        // An MPEG stream that can be measured has its length guessed from its
-        // first frames, and is then cut where the guess says.
         let source: Box<dyn MediaSource> = match self.container {
-            Container::Mpeg => Box::new(ReadOnlySource::new(cursor)),
-            _ => Box::new(cursor),
+            // An MPEG stream that can be measured has its length guessed from
+            // its first frames, and is then cut where the guess says; this one
+            // cannot. Half of the last frame is often enough to hear it, since
+            // frames lend each other space: what is missing is filled up.
+            Container::Mpeg => {
+                let missing = missing_bytes(self.bytes, mpeg_frame_length) as u64;
+                Box::new(ReadOnlySource::new(
+                    self.bytes.chain(repeat(0).take(missing)),
+                ))
+            }
+            _ => Box::new(Cursor::new(self.bytes)),
         };
         let stream = MediaSourceStream::new(source, Default::default());
         Ok(match self.container {
@@ -122,9 +128,10 @@ impl Stream<'_> {
             };
             match codec::open(parameters) {
                 Ok(decoder) => {
-                    let claimed = track
-                        .num_frames
-                        .filter(|_| self.container != Container::Adts);
+                    // Others count in units of their own, or guess.
+                    let counts_samples =
+                        matches!(self.container, Container::Flac | Container::Mpeg);
+                    let claimed = track.num_frames.filter(|_| counts_samples);
                     let bits = parameters
                         .bits_per_sample
                         .filter(|_| self.container == Container::Flac);
@@ -185,28 +192,25 @@ impl Stream<'_> {
                 "The stream is broken after {at:.3} s ({reason}); the rest was left out."
             ));
         }
-        if n_damaged > 0 {
+        let is_cut = matches!(ending, Ending::CutShort) || self.is_cut_short(track.claimed, n_read);
+        // The packet at the cut is damaged, too, and needs no second mention.
+        if n_damaged > u64::from(is_cut) {
             sound.warnings.push(format!(
                 "{n_damaged} of {n_packets} packets are damaged and were left out."
             ));
-        } else if matches!(ending, Ending::CutShort) || self.is_cut_short(track.claimed, n_read) {
-            sound.warnings.push(match track.claimed.filter(|&claimed| claimed > n_read) {
-                Some(claimed) => format!(
-                    "The file was cut short: its header announces {:.3} s of sound and {:.3} s are there.",
-                    rate.duration_of(claimed as usize).0,
-                    rate.duration_of(n_read as usize).0,
-                ),
-                None => "The file was cut short: its last packet is not complete.".to_owned(),
-            });
+        } else if is_cut {
+            sound.warnings.push(cut_short(track.claimed, n_read, rate));
         }
         Ok(sound)
     }
 
     fn is_cut_short(&self, claimed: Option<u64>, n_read: u64) -> bool {
         match self.container {
-            Container::Flac => claimed.is_some_and(|claimed| n_read < claimed),
-            Container::Mpeg => is_cut_short(self.bytes, mpeg_frame_length),
-            Container::Adts => is_cut_short(self.bytes, adts_frame_length),
+            Container::Flac | Container::IsoMedia => {
+                claimed.is_some_and(|claimed| n_read < claimed)
+            }
+            Container::Mpeg => missing_bytes(self.bytes, mpeg_frame_length) > 0,
+            Container::Adts => missing_bytes(self.bytes, adts_frame_length) > 0,
             Container::Ogg => !ends_with_last_page(self.bytes),
             _ => false,
         }
@@ -215,9 +219,21 @@ impl Stream<'_> {
     /// What of an M4A's track is meant to be heard.
     fn edit(&self) -> Edit {
         match self.container {
-            Container::IsoMedia => edit_list::of_sound_track(self.bytes),
+            Container::IsoMedia => iso_media::of_sound_track(self.bytes),
             _ => Edit::default(),
         }
+    }
+}
+
+/// What to say of a file that was cut short.
+fn cut_short(claimed: Option<u64>, n_read: u64, rate: SampleRate) -> String {
+    match claimed.filter(|&claimed| claimed > n_read) {
+        Some(claimed) => format!(
+            "The file was cut short: its header announces {:.3} s of sound and {:.3} s are there.",
+            rate.duration_of(claimed as usize).0,
+            rate.duration_of(n_read as usize).0,
+        ),
+        None => "The file was cut short: its last packet is not complete.".to_owned(),
     }
 }
 

@@ -38,7 +38,13 @@ pub(super) fn decode(file: &[u8], job: &Job) -> Result<Sound, AudioError> {
         .filter(|&n| n > 0);
     let (payload, warning) = payload(file, data, &format);
     let mut sound = format.decode(payload, n_frames, job)?;
-    sound.warnings.splice(0..0, warning);
+    if let Some(warning) = warning {
+        // A stream inside that was cut with the file has noticed it, too.
+        sound
+            .warnings
+            .retain(|other| !other.starts_with("The file was cut short"));
+        sound.warnings.insert(0, warning);
+    }
     Ok(sound)
 }
 

@@ -1,7 +1,8 @@
-//! The edit list of an M4A file: which part of its sound is meant to be heard.
+//! What Symphonia leaves undone in M4A files: which part of the sound is meant
+//! to be heard, and files that were cut short.
 //!
 //! An AAC encoder begins with a thousand samples or two of warming up, and the
-//! file says so here. Boxes are those of ISO/IEC 14496-12.
+//! edit list says so. Boxes are those of ISO/IEC 14496-12.
 
 use std::ops::Range;
 
@@ -81,6 +82,27 @@ fn is_sound(track: &[u8]) -> Option<bool> {
 fn timescale(header: &[u8]) -> Option<f64> {
     let at = if *header.first()? == 1 { 20 } else { 12 };
     BE.u32(header, at).filter(|&scale| scale > 0).map(f64::from)
+}
+
+/// Lets the last box of a file that was cut short end with the file, because
+/// the reader refuses one that goes on beyond. Positions in the file stay.
+pub(super) fn end_last_box(file: &mut [u8]) {
+    let mut at = 0;
+    while let Some(size) = BE.u32(file, at) {
+        let size = match size {
+            0 => return,
+            1 => BE
+                .u64(file, at + 8)
+                .and_then(|size| usize::try_from(size).ok())
+                .unwrap_or(usize::MAX),
+            size => size as usize,
+        };
+        match at.checked_add(size.max(8)) {
+            Some(next) if next <= file.len() => at = next,
+            // A size of zero means "up to the end of the file".
+            _ => return file[at..at + 4].fill(0),
+        }
+    }
 }
 
 fn find<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
