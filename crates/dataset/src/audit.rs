@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use biophony_audio::{AudioError, Clip, DecodeLimits, Seconds, decode_bytes};
+use biophony_audio::{AudioError, Clip, DecodeLimits, decode_bytes};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +21,11 @@ use crate::recording::{Dataset, Skipped};
 use crate::usable::Usable;
 
 /// From where on a measurement is a finding.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct AuditConfig {
-    /// What a file may cost to decode.
+    /// What a file may cost to decode; not a setting.
+    #[serde(skip)]
     pub limits: DecodeLimits,
     /// Silent below this level of the loudest 50 ms, in dB of full scale.
     pub silence_dbfs: f64,
@@ -32,7 +34,7 @@ pub struct AuditConfig {
     /// Offset above this mean; 1 is full scale.
     pub dc_offset: f64,
     /// Very short below this.
-    pub min_duration: Seconds,
+    pub min_seconds: f64,
     /// Narrow below this fraction of the Nyquist frequency.
     pub bandwidth_fraction: f64,
     /// Imbalanced when the largest class has this many times as many recordings
@@ -49,7 +51,7 @@ impl Default for AuditConfig {
             silence_dbfs: -60.0,
             clipped_fraction: 0.005,
             dc_offset: 0.02,
-            min_duration: Seconds(0.15),
+            min_seconds: 0.15,
             bandwidth_fraction: 0.7,
             imbalance: 5.0,
             min_per_class: 20,

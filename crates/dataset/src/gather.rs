@@ -188,7 +188,7 @@ fn clip_findings(clip: &ClipReport, config: &AuditConfig, findings: &mut Vec<Fin
     );
     let seconds = measured.seconds;
     push(
-        seconds < config.min_duration.0,
+        seconds < config.min_seconds,
         Finding::TooShort {
             path: path(),
             seconds,

@@ -40,6 +40,14 @@ pub struct Prediction {
     pub windows: Vec<WindowScore>,
 }
 
+impl Prediction {
+    /// How probable a class is; 0 for one that the model does not know.
+    pub fn probability_of(&self, label: &str) -> f32 {
+        let found = self.ranked.iter().find(|ranked| ranked.label == label);
+        found.map_or(0.0, |ranked| ranked.probability)
+    }
+}
+
 /// One class and how probable it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ranked {

@@ -1,0 +1,264 @@
+//! The command line: what each command takes, in the words of `--help`.
+//!
+//! What the commands do lives in [`crate::commands`]; what can be set besides
+//! lives in [`crate::settings`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turns a folder of labelled animal recordings into a model that classifies new ones.
+#[derive(Debug, Parser)]
+#[command(
+    name = "biophony",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Where runs and models are kept
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "BIOPHONY_HOME",
+        default_value = ".biophony"
+    )]
+    pub(crate) home: PathBuf,
+    /// Settings file [default: biophony.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Override one setting, such as train.epochs=30 (`biophony config` lists them)
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Threads to compute with [default: one per core]; results do not depend on it
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a model on labelled recordings, and report how far it can be trusted
+    Train(TrainArguments),
+    /// Say which animal is heard in sound files
+    Classify(ClassifyArguments),
+    /// Judge a trained model on labelled recordings
+    Evaluate(EvaluateArguments),
+    /// Look for what is wrong with a collection: copies, silence, clipping, imbalance, …
+    Audit(AuditArguments),
+    /// Write a file's mel spectrogram as numbers (.npy) or as a picture (.png)
+    Features(FeaturesArguments),
+    /// Synthesize a small collection, train on it and classify a fresh clip
+    Demo(DemoArguments),
+    /// Print every setting with its value and meaning, as a settings file
+    Config(ConfigArguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to complete for
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where labelled recordings are.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct CollectionArguments {
+    /// A folder with one subfolder per class
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// A table of recordings: path,label[,group][,fold][,split]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    #[command(flatten)]
+    pub(crate) collection: CollectionArguments,
+    /// Cross-validate: a number of folds, or `manifest` for the manifest's own
+    #[arg(long, value_name = "N|manifest")]
+    pub(crate) folds: Option<FoldsArgument>,
+    /// Also train on a random split, to show what leakage would have made of the figures
+    #[arg(long)]
+    pub(crate) compare_naive: bool,
+    /// Passes over the training part (train.epochs)
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    /// The network (train.architecture): cnn, cnn-bn, mobile or resnet
+    #[arg(long, value_name = "NAME")]
+    pub(crate) architecture: Option<String>,
+    /// The number that every random choice follows from (train.seed and split.seed)
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Go on with the newest run that was interrupted, or with the one named
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest")]
+    pub(crate) resume: Option<String>,
+    /// Print the figures as JSON to standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a collection is divided for cross-validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FoldsArgument {
+    /// Into this many folds of our own.
+    Count(usize),
+    /// As the manifest says.
+    Manifest,
+}
+
+impl std::str::FromStr for FoldsArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "manifest" => Ok(Self::Manifest),
+            Ok(count) if count >= 2 => Ok(Self::Count(count)),
+            _ => Err("expected a number of at least 2, or `manifest`".to_owned()),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClassifyArguments {
+    /// Sound files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// A model folder, or the name of one below the home folder [default: the newest]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Accept an answer only from this probability on [default: what the model was given]
+    #[arg(long, value_name = "PROBABILITY")]
+    pub(crate) threshold: Option<f32>,
+    /// How many classes to show for each file
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) format: TableFormat,
+}
+
+/// How a table is printed.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct TableFormat {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print CSV: path,label,probability,accepted and one column per class
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArguments {
+    #[command(flatten)]
+    pub(crate) collection: CollectionArguments,
+    /// A model folder, or the name of one below the home folder [default: the newest]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Write report.html, metrics.json and tables here
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the figures as JSON to standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArguments {
+    #[command(flatten)]
+    pub(crate) collection: CollectionArguments,
+    /// Write the audit as a page
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeaturesArguments {
+    /// A sound file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where to write: X.npy for an array [n_mels, frames], X.png for a picture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Resample to this rate first, in hertz
+    #[arg(long, value_name = "HZ")]
+    pub(crate) sample_rate: Option<u32>,
+    /// Length of the Fourier transform, in samples; windows are as long
+    #[arg(long, value_name = "N")]
+    pub(crate) n_fft: Option<usize>,
+    /// Samples from one frame to the next
+    #[arg(long, value_name = "N")]
+    pub(crate) hop_length: Option<usize>,
+    /// Number of mel bands
+    #[arg(long, value_name = "N")]
+    pub(crate) n_mels: Option<usize>,
+    /// Lower edge of the lowest band, in hertz
+    #[arg(long, value_name = "HZ")]
+    pub(crate) fmin: Option<f32>,
+    /// Upper edge of the highest band, in hertz [default: the setting, at most half the rate]
+    #[arg(long, value_name = "HZ")]
+    pub(crate) fmax: Option<f32>,
+    /// Linear power, or decibels against 1.0
+    #[arg(long, value_enum)]
+    pub(crate) scale: Option<ScaleArgument>,
+    /// Decibels kept below the loudest value
+    #[arg(long, value_name = "DB")]
+    pub(crate) top_db: Option<f32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScaleArgument {
+    /// Linear power
+    Power,
+    /// Decibels against 1.0
+    Db,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Keep the synthetic recordings here
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// The number that the synthetic sounds and the training follow from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    /// Print keys, values, choices and meanings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn folds_are_a_number_or_the_manifests_own() {
+        assert_eq!("5".parse(), Ok(FoldsArgument::Count(5)));
+        assert_eq!("manifest".parse(), Ok(FoldsArgument::Manifest));
+        assert!("1".parse::<FoldsArgument>().is_err());
+    }
+}

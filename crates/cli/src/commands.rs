@@ -1,0 +1,85 @@
+//! One file per command; each has a `run` that does the command's work and says
+//! how it ended.
+
+pub(crate) mod audit;
+pub(crate) mod classify;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod evaluate;
+pub(crate) mod features;
+pub(crate) mod train;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::arguments::Common;
+use crate::settings::{Settings, Sources};
+
+/// Where settings are looked for when no file is named.
+const SETTINGS_FILE: &str = "biophony.toml";
+
+/// Loads the settings: defaults, file, environment, `--set`, and then the
+/// command's own flags, given as `key=value`.
+fn load_settings(common: &Common, own_flags: Vec<String>) -> Result<Settings> {
+    let default_file = Path::new(SETTINGS_FILE);
+    let file = match &common.config {
+        Some(path) => Some(path.clone()),
+        None => default_file.is_file().then(|| default_file.to_owned()),
+    };
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let flags = common.set.iter().cloned().chain(own_flags).collect();
+    Settings::load(&Sources {
+        file,
+        environment,
+        flags,
+    })
+}
+
+/// Writes to standard output; a reader that has gone away is no error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Tells at the end of a batch which files could not be used, and why.
+fn report_failures(failures: &[(PathBuf, String)]) {
+    if failures.is_empty() {
+        return;
+    }
+    eprintln!(
+        "{} could not be used:",
+        plural(failures.len(), "file", "files")
+    );
+    for (path, reason) in failures {
+        // Most reasons name the file already.
+        let path = path.display().to_string();
+        if reason.contains(&path) {
+            eprintln!("  {reason}");
+        } else {
+            eprintln!("  {path}: {reason}");
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// `1 file`, `2 files`.
+fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

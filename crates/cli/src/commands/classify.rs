@@ -1,0 +1,141 @@
+//! `biophony classify`: which animal is heard in sound files.
+//!
+//! Files are read and classified in parallel, in batches, and printed in the
+//! order given. A file that cannot be read is reported at the end.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use biophony_audio::{DecodeLimits, decode_file};
+use biophony_model::{Prediction, Predictor};
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::{print, report_failures};
+use crate::Outcome;
+use crate::arguments::{ClassifyArguments, Common};
+use crate::home::Home;
+
+/// How many files are decoded at once; bounds the memory that waveforms take.
+const BATCH: usize = 32;
+
+pub(crate) fn run(common: &Common, arguments: &ClassifyArguments) -> Result<Outcome> {
+    let folder = Home::at(&common.home).find_model(arguments.model.as_deref())?;
+    let mut predictor = Predictor::open(&folder)
+        .with_context(|| format!("cannot open the model `{}`", folder.display()))?;
+    if let Some(threshold) = arguments.threshold {
+        predictor.set_threshold(Some(threshold));
+    }
+
+    let mut writer = Writer::new(arguments, predictor.labels().names())?;
+    let mut failures = Vec::new();
+    for batch in arguments.files.chunks(BATCH) {
+        let answers: Vec<Result<Prediction, String>> = batch
+            .par_iter()
+            .map(|path| classify(&predictor, path))
+            .collect();
+        for (path, answer) in batch.iter().zip(answers) {
+            match answer {
+                Ok(prediction) => writer.write(path, &prediction)?,
+                Err(reason) => failures.push((path.clone(), reason)),
+            }
+        }
+    }
+    writer.finish(&failures)?;
+    report_failures(&failures);
+    Ok(if failures.is_empty() {
+        Outcome::Complete
+    } else {
+        Outcome::Partial
+    })
+}
+
+fn classify(predictor: &Predictor, path: &Path) -> Result<Prediction, String> {
+    let describe = |error: &dyn std::error::Error| super::chain(error);
+    let decoded = decode_file(path, &DecodeLimits::default()).map_err(|error| describe(&error))?;
+    predictor
+        .predict(&decoded.clip)
+        .map_err(|error| describe(&error))
+}
+
+/// Prints answers in one of three forms.
+enum Writer<'a> {
+    Text { top: usize },
+    Csv { labels: &'a [String] },
+    Json { rows: Vec<serde_json::Value> },
+}
+
+impl<'a> Writer<'a> {
+    fn new(arguments: &ClassifyArguments, labels: &'a [String]) -> Result<Self> {
+        if arguments.format.json {
+            return Ok(Self::Json { rows: Vec::new() });
+        }
+        if arguments.format.csv {
+            let fixed = ["path", "label", "probability", "accepted"].map(str::to_owned);
+            print(&csv_line(fixed.into_iter().chain(labels.iter().cloned()))?)?;
+            return Ok(Self::Csv { labels });
+        }
+        Ok(Self::Text {
+            top: arguments.top.max(1),
+        })
+    }
+
+    fn write(&mut self, path: &Path, prediction: &Prediction) -> Result<()> {
+        let best = &prediction.ranked[0];
+        match self {
+            Self::Text { top } => {
+                let ranked: Vec<String> = prediction
+                    .ranked
+                    .iter()
+                    .take(*top)
+                    .map(|one| format!("{} {:.1} %", one.label, 100.0 * one.probability))
+                    .collect();
+                let verdict = if prediction.accepted { "" } else { "unknown; " };
+                print(&format!(
+                    "{}: {verdict}{}\n",
+                    path.display(),
+                    ranked.join(", ")
+                ))
+            }
+            Self::Csv { labels } => {
+                let fixed = [
+                    path.display().to_string(),
+                    best.label.clone(),
+                    best.probability.to_string(),
+                    prediction.accepted.to_string(),
+                ];
+                let each = labels
+                    .iter()
+                    .map(|label| prediction.probability_of(label).to_string());
+                print(&csv_line(fixed.into_iter().chain(each))?)
+            }
+            Self::Json { rows } => {
+                rows.push(json!({
+                    "path": path.display().to_string(),
+                    "label": best.label,
+                    "probability": best.probability,
+                    "accepted": prediction.accepted,
+                    "predictions": prediction.ranked,
+                    "windows": prediction.windows,
+                }));
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(self, failures: &[(PathBuf, String)]) -> Result<()> {
+        let Self::Json { mut rows } = self else {
+            return Ok(());
+        };
+        for (path, reason) in failures {
+            rows.push(json!({ "path": path.display().to_string(), "error": reason }));
+        }
+        print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))
+    }
+}
+
+fn csv_line(fields: impl Iterator<Item = String>) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(fields)?;
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}

@@ -1,0 +1,64 @@
+//! `biophony demo`: synthesizes a collection, trains on it, classifies a call
+//! that was not in it. The newcomer's first run.
+
+use anyhow::{Context, Result};
+use biophony_model::Predictor;
+
+use super::{load_settings, print, train};
+use crate::Outcome;
+use crate::arguments::{CollectionArguments, Common, DemoArguments};
+use crate::demo::{Voice, fresh_clip, write_collection};
+use crate::home::Home;
+
+/// Settings that suit a small collection of short clips.
+const OWN_SETTINGS: [&str; 2] = ["clip.clip_seconds=2.0", "train.epochs=20"];
+
+pub(crate) fn run(common: &Common, arguments: &DemoArguments) -> Result<Outcome> {
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let root = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => scratch.path().join("demo"),
+    };
+    eprintln!(
+        "Synthesizing animal-like calls, {} voices. These sounds are synthetic: nothing here was recorded from an animal.",
+        Voice::ALL.len()
+    );
+    write_collection(&root, arguments.seed)?;
+
+    let mut flags: Vec<String> = OWN_SETTINGS.iter().map(|&flag| flag.to_owned()).collect();
+    flags.extend(train::seed_flags(arguments.seed));
+    let settings = load_settings(common, flags)?;
+    let collection = CollectionArguments {
+        folder: Some(root.clone()),
+        manifest: None,
+    };
+    let finished = train::train(&train::Request {
+        home: &Home::at(&common.home),
+        settings: &settings,
+        collection: &collection,
+        folds: None,
+        compare_naive: false,
+        resume: None,
+    })?;
+    print(&finished.summary())?;
+
+    let predictor = Predictor::open(&finished.model)?;
+    print("\nCalls that the model has not heard:\n")?;
+    for voice in Voice::ALL {
+        let clip = fresh_clip(voice, arguments.seed);
+        let answer = predictor.predict(&clip)?;
+        let best = &answer.ranked[0];
+        print(&format!(
+            "  {:<11} heard as {} ({:.0} %)\n",
+            voice.name(),
+            best.label,
+            100.0 * best.probability
+        ))?;
+    }
+    print(&format!(
+        "\nThe sounds were synthetic. With your own recordings, one folder per class:\n\n  \
+         biophony train DIR\n  biophony classify FILE\n\nThe report: {}\n",
+        finished.run.join("report.html").display()
+    ))?;
+    Ok(Outcome::Complete)
+}

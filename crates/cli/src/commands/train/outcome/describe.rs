@@ -1,0 +1,235 @@
+//! Fills the report: what each section shows, in words where words are needed.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use biophony_dataset::Part;
+use biophony_model::{Evaluation, ValidationScores};
+
+use super::{Fits, Session, judge, now};
+use crate::commands::plural;
+use crate::commands::train::fit::{Fit, Tested};
+use crate::report::{
+    AuditSummary, ClassAudit, Entry, EpochFigures, Finding, Fold, Mistake, NaiveComparison,
+    NetworkSummary, Report, TrainingCurves, WantedPrecision,
+};
+
+/// How many mistakes the report shows.
+const N_MISTAKES: usize = 12;
+
+/// Width and height of a mistake's picture, in pixels.
+const PICTURE: [u32; 2] = [360, 128];
+
+impl Session<'_> {
+    pub(super) fn describe(
+        &self,
+        fits: &Fits,
+        evaluation: &Evaluation,
+        naive: Option<&Evaluation>,
+    ) -> Result<Report> {
+        let model = fits.deployed.as_ref().unwrap_or(&fits.judged[0]);
+        Ok(Report {
+            title: self.collection.name(),
+            subtitle: format!(
+                "{}, {}; network {}",
+                plural(self.usable.names.len(), "recording", "recordings"),
+                plural(self.bench.labels.len(), "class", "classes"),
+                self.bench.settings.train.architecture.name(),
+            ),
+            evaluated_on: self.evaluated_on(fits),
+            notes: self.notes(),
+            evaluation: evaluation.clone(),
+            naive: naive.map(|evaluation| NaiveComparison {
+                evaluation: evaluation.clone(),
+                n_leaked: None,
+            }),
+            folds: self.folds(fits)?,
+            training: fits.judged.iter().map(|fit| self.curves(fit)).collect(),
+            thresholds: thresholds(model),
+            mistakes: self.mistakes(&fits.judged),
+            pictures_show: self.pictures_show(),
+            audit: Some(self.audit_summary()),
+            network: Some(NetworkSummary {
+                architecture: self.bench.settings.train.architecture.name().to_owned(),
+                layers: model.trained.network.spec().summary()?,
+            }),
+            settings: self.settings(),
+            provenance: self.provenance_entries(),
+        })
+    }
+
+    fn evaluated_on(&self, fits: &Fits) -> String {
+        let n: usize = fits.judged.iter().map(|fit| fit.test.len()).sum();
+        let clips = plural(n, "recording", "recordings");
+        match fits.judged.len() {
+            1 => format!(
+                "{clips} of the test part, none of which has a copy or a relative among those trained on"
+            ),
+            folds => format!(
+                "{clips}, each tested in one of {folds} folds by a network that was trained on none of its copies and relatives"
+            ),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.plan.warnings.clone();
+        if self.interrupted {
+            notes.push(
+                "Training was interrupted; these figures are of the best weights until then."
+                    .to_owned(),
+            );
+        }
+        if self.plan.deployed.is_some() {
+            notes.push(
+                "The model in the bundle was trained on all recordings but a validation part; the figures are those of the folds."
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+
+    fn folds(&self, fits: &Fits) -> Result<Vec<Fold>> {
+        if fits.judged.len() == 1 {
+            return Ok(Vec::new());
+        }
+        let describe = |fit: &Fit| {
+            let alone = judge(self.bench, std::slice::from_ref(fit), None)?;
+            let is_training = |part: &&Part| **part == Part::Train;
+            Ok(Fold {
+                name: fit.division.name.clone(),
+                n_training: fit.division.parts.iter().filter(is_training).count(),
+                n_test: fit.test.len(),
+                accuracy: alone.accuracy,
+                balanced_accuracy: alone.balanced_accuracy,
+                macro_f1: alone.macro_f1,
+                best_epoch: fit.trained.best_epoch,
+            })
+        };
+        fits.judged.iter().map(describe).collect()
+    }
+
+    fn curves(&self, fit: &Fit) -> TrainingCurves {
+        let figures = fit.trained.history.iter().map(|record| {
+            let validation: Option<&ValidationScores> = record.validation.as_ref();
+            EpochFigures {
+                training_loss: f64::from(record.train_loss),
+                validation_loss: validation.map(|scores| scores.loss),
+                validation_metric: validation.map(|scores| scores.macro_f1),
+            }
+        });
+        TrainingCurves {
+            name: fit.division.name.clone(),
+            metric: "macro-F1".to_owned(),
+            epochs: figures.collect(),
+            best_epoch: fit.trained.best_epoch,
+        }
+    }
+
+    /// The mistakes that were made with most confidence.
+    fn mistakes(&self, fits: &[Fit]) -> Vec<Mistake> {
+        let mut wrong: Vec<&Tested> = fits
+            .iter()
+            .flat_map(|fit| &fit.test)
+            .filter(|tested| tested.best() != self.bench.examples[tested.recording].label)
+            .collect();
+        let confidence = |tested: &Tested| tested.probabilities[tested.best()];
+        wrong.sort_by(|a, b| confidence(b).total_cmp(&confidence(a)));
+        let labels = self.bench.labels.names();
+        let describe = |tested: &&Tested| {
+            let example = &self.bench.examples[tested.recording];
+            let [width, height] = PICTURE;
+            let picture =
+                biophony_audio::bare_spectrogram_png(&example.features, width, height, None);
+            Mistake {
+                path: example.name.clone(),
+                truth: labels[example.label].clone(),
+                predicted: labels[tested.best()].clone(),
+                probability: f64::from(confidence(tested)),
+                truth_probability: f64::from(tested.probabilities[example.label]),
+                picture_png: Some(picture),
+            }
+        };
+        wrong.iter().take(N_MISTAKES).map(describe).collect()
+    }
+
+    fn pictures_show(&self) -> String {
+        let features = &self.bench.front_end.features;
+        format!(
+            "The whole recording from left to right, {} mel bands from {:.0} Hz (bottom) to {:.0} Hz (top), as the network sees it; brighter is louder.",
+            features.n_mels(),
+            features.fmin(),
+            features.fmax()
+        )
+    }
+
+    fn audit_summary(&self) -> AuditSummary {
+        let audit = &self.collection.audit;
+        let classes: Vec<ClassAudit> = audit
+            .classes
+            .iter()
+            .map(|class| ClassAudit {
+                label: class.label.clone(),
+                n_clips: class.n_readable,
+                duration_seconds: class.total_seconds,
+            })
+            .collect();
+        // One line per kind of finding; the audit's own page has each of them.
+        let mut kinds: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        for finding in &audit.findings {
+            kinds
+                .entry(finding.title())
+                .or_insert((0, finding.advice()))
+                .0 += 1;
+        }
+        let mut groups = self.usable.groups.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        AuditSummary {
+            n_clips: self.usable.names.len(),
+            n_groups: groups.len(),
+            duration_seconds: classes.iter().map(|class| class.duration_seconds).sum(),
+            classes,
+            findings: kinds
+                .into_iter()
+                .map(|(what, (n_clips, advice))| Finding {
+                    what: what.to_owned(),
+                    n_clips,
+                    meaning: advice.to_owned(),
+                })
+                .collect(),
+        }
+    }
+
+    fn settings(&self) -> Vec<Entry> {
+        let table = self.bench.settings.to_table();
+        crate::settings::SETTINGS
+            .iter()
+            .filter_map(|setting| {
+                let value = crate::settings::lookup(&table, setting.key)?;
+                Some(Entry::new(setting.key, value))
+            })
+            .collect()
+    }
+
+    fn provenance_entries(&self) -> Vec<Entry> {
+        vec![
+            Entry::new("program", concat!("biophony ", env!("CARGO_PKG_VERSION"))),
+            Entry::new("date", now()),
+            Entry::new("collection", self.collection.dataset.root.display()),
+            Entry::new("data digest (BLAKE3)", self.data_digest()),
+            Entry::new("training seed", self.bench.settings.train.seed),
+            Entry::new("split seed", self.bench.settings.split.seed),
+        ]
+    }
+}
+
+fn thresholds(fit: &Fit) -> Vec<WantedPrecision> {
+    fit.calibration
+        .thresholds
+        .iter()
+        .map(|one| WantedPrecision {
+            wanted: one.wanted_precision,
+            found: one.search,
+        })
+        .collect()
+}

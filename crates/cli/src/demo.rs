@@ -1,0 +1,7 @@
+//! What the demo trains on: a small collection of synthetic, animal-like calls.
+
+mod calls;
+mod collection;
+
+pub(crate) use calls::Voice;
+pub(crate) use collection::{fresh_clip, write_collection};

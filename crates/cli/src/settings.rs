@@ -1,0 +1,410 @@
+//! Settings: defaults, then `biophony.toml`, then environment, then flags.
+//!
+//! Every setting has a line in [`SETTINGS`], which is where its meaning and its
+//! choices are written; a test holds that table against the types. What each
+//! section does with its values lives with the crate that owns the type.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use biophony_audio::{AudioError, FeatureConfig, FeatureSettings};
+use biophony_dataset::{AuditConfig, SplitConfig};
+use biophony_model::{ClipShape, TrainingConfig};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+mod catalog;
+
+pub(crate) use catalog::{SETTINGS, Setting};
+
+/// Everything that can be set, section by section.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// How a waveform becomes a log-mel spectrogram.
+    pub(crate) features: FeatureSettings,
+    /// How clips of any length become network inputs of one shape.
+    pub(crate) clip: ClipShape,
+    /// Which network is trained, and how.
+    pub(crate) train: TrainingConfig,
+    /// How recordings are divided.
+    pub(crate) split: SplitConfig,
+    /// What the audit complains about.
+    pub(crate) audit: AuditConfig,
+    /// How a trained model is judged.
+    pub(crate) evaluate: EvaluateSettings,
+}
+
+/// How a trained model is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EvaluateSettings {
+    /// The precision that accepted answers shall have; 0 accepts every answer.
+    pub(crate) precision: f64,
+    /// Resamplings behind the 95 % intervals.
+    pub(crate) bootstrap: usize,
+}
+
+impl Default for EvaluateSettings {
+    fn default() -> Self {
+        Self {
+            precision: 0.0,
+            bootstrap: 1000,
+        }
+    }
+}
+
+/// A wrong key or value, told as a user would understand it. Ends the program
+/// with the exit code for wrong usage.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("{origin}: there is no setting `{key}`{}", did_you_mean(.nearest))]
+    UnknownKey {
+        origin: String,
+        key: String,
+        nearest: Option<String>,
+    },
+
+    #[error("{origin}: `{key} = {value}` is not possible: {reason}{}", did_you_mean(.nearest))]
+    BadValue {
+        origin: String,
+        key: String,
+        value: String,
+        reason: String,
+        nearest: Option<String>,
+    },
+
+    #[error("these settings do not go together: {0}")]
+    Clash(String),
+
+    #[error("`--set {0}`: write it as `section.key=value`")]
+    NotAnAssignment(String),
+
+    #[error("`{path}` is not valid TOML: {reason}")]
+    NotToml { path: PathBuf, reason: String },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |nearest| {
+        format!("; did you mean `{nearest}`?")
+    })
+}
+
+/// One value that somebody set, and where.
+struct Assignment {
+    origin: String,
+    key: String,
+    value: Value,
+}
+
+/// Where settings come from besides the defaults, in the order of precedence.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// A settings file that must exist.
+    pub(crate) file: Option<PathBuf>,
+    /// Environment variables, as `(name, value)`.
+    pub(crate) environment: Vec<(String, String)>,
+    /// `section.key=value`, as given with `--set` or derived from other flags.
+    pub(crate) flags: Vec<String>,
+}
+
+impl Settings {
+    /// Lays the sources over the defaults.
+    ///
+    /// # Errors
+    ///
+    /// A [`SettingsError`] names the source, the key and the nearest right one.
+    pub(crate) fn load(sources: &Sources) -> Result<Self> {
+        let mut assignments = Vec::new();
+        if let Some(path) = &sources.file {
+            from_file(path, &mut assignments)?;
+        }
+        for (name, value) in &sources.environment {
+            from_environment(name, value, &mut assignments)?;
+        }
+        for flag in &sources.flags {
+            let (key, value) = flag
+                .split_once('=')
+                .ok_or_else(|| SettingsError::NotAnAssignment(flag.clone()))?;
+            assignments.push(Assignment {
+                origin: format!("`--set {flag}`"),
+                key: key.trim().to_owned(),
+                value: parse_value(value),
+            });
+        }
+        Ok(apply(&assignments)?)
+    }
+
+    /// The feature settings, checked together.
+    pub(crate) fn feature_config(&self) -> Result<FeatureConfig, AudioError> {
+        FeatureConfig::new(self.features.clone())
+    }
+
+    /// Reads a whole table and checks what only shows when values meet.
+    fn from_table(table: Table) -> Result<Self, String> {
+        let settings = Self::deserialize(Value::Table(table)).map_err(|error| error.to_string())?;
+        settings
+            .feature_config()
+            .map_err(|error| error.to_string())?;
+        settings.train.check().map_err(|error| error.to_string())?;
+        Ok(settings)
+    }
+
+    /// The settings as `biophony.toml` would hold them.
+    pub(crate) fn to_table(&self) -> Table {
+        Table::try_from(self).expect("settings are plain tables, numbers and strings")
+    }
+}
+
+fn from_file(path: &Path, assignments: &mut Vec<Assignment>) -> Result<()> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the settings file `{}`", path.display()))?;
+    let table: Table = toml::from_str(&text).map_err(|error| SettingsError::NotToml {
+        path: path.to_owned(),
+        reason: error.to_string().trim().to_owned(),
+    })?;
+    flatten(&format!("`{}`", path.display()), "", &table, assignments);
+    Ok(())
+}
+
+fn flatten(origin: &str, prefix: &str, table: &Table, assignments: &mut Vec<Assignment>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() {
+            name.clone()
+        } else {
+            format!("{prefix}.{name}")
+        };
+        match value {
+            Value::Table(inner) => flatten(origin, &key, inner, assignments),
+            value => assignments.push(Assignment {
+                origin: origin.to_owned(),
+                key,
+                value: value.clone(),
+            }),
+        }
+    }
+}
+
+/// `BIOPHONY_TRAIN_EPOCHS=30` sets `train.epochs`. Variables of that prefix that
+/// are no settings are refused, since a typing error would pass unseen otherwise.
+fn from_environment(name: &str, value: &str, assignments: &mut Vec<Assignment>) -> Result<()> {
+    const OTHER_VARIABLES: [&str; 4] = [
+        "BIOPHONY_HOME",
+        "BIOPHONY_LOG",
+        "BIOPHONY_SIMD",
+        "BIOPHONY_TEST_CLIPS",
+    ];
+    if !name.starts_with("BIOPHONY_") || OTHER_VARIABLES.contains(&name) {
+        return Ok(());
+    }
+    let Some(setting) = SETTINGS
+        .iter()
+        .find(|setting| variable_name(setting.key) == name)
+    else {
+        let names = SETTINGS.iter().map(|setting| variable_name(setting.key));
+        let nearest = nearest(name, names);
+        return Err(SettingsError::UnknownKey {
+            origin: "environment".to_owned(),
+            key: name.to_owned(),
+            nearest,
+        }
+        .into());
+    };
+    assignments.push(Assignment {
+        origin: format!("environment variable `{name}`"),
+        key: setting.key.to_owned(),
+        value: parse_value(value),
+    });
+    Ok(())
+}
+
+/// The value of `section.key`.
+pub(crate) fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let mut parts = key.split('.');
+    let first = table.get(parts.next()?)?;
+    parts.try_fold(first, |value, part| value.get(part))
+}
+
+/// The environment variable that sets `key`.
+pub(crate) fn variable_name(key: &str) -> String {
+    format!("BIOPHONY_{}", key.replace(['.', '-'], "_").to_uppercase())
+}
+
+/// Reads a value as TOML would, or else takes it as text.
+fn parse_value(text: &str) -> Value {
+    let text = text.trim();
+    toml::from_str::<Table>(&format!("value = {text}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn apply(assignments: &[Assignment]) -> Result<Settings, SettingsError> {
+    let defaults = Settings::default().to_table();
+    let mut table = defaults.clone();
+    for assignment in assignments {
+        check_key(assignment)?;
+        insert(&mut table, assignment);
+    }
+    Settings::from_table(table).map_err(|error| {
+        // The deserializer does not say whose fault it was, so each value is tried alone.
+        let culprit = assignments.iter().find_map(|assignment| {
+            let mut alone = defaults.clone();
+            insert(&mut alone, assignment);
+            let error = Settings::from_table(alone).err()?;
+            Some(bad_value(assignment, &error))
+        });
+        culprit.unwrap_or_else(|| SettingsError::Clash(first_line(&error)))
+    })
+}
+
+fn check_key(assignment: &Assignment) -> Result<(), SettingsError> {
+    if SETTINGS.iter().any(|setting| setting.key == assignment.key) {
+        return Ok(());
+    }
+    Err(SettingsError::UnknownKey {
+        origin: assignment.origin.clone(),
+        key: assignment.key.clone(),
+        nearest: nearest(
+            &assignment.key,
+            SETTINGS.iter().map(|setting| setting.key.to_owned()),
+        ),
+    })
+}
+
+fn insert(table: &mut Table, assignment: &Assignment) {
+    let (path, name) = assignment
+        .key
+        .rsplit_once('.')
+        .unwrap_or(("", &assignment.key));
+    let mut inner = table;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let entry = inner
+            .entry(part)
+            .or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(next) = entry else { return };
+        inner = next;
+    }
+    // An integer is a fine way to write a real number.
+    let value = match (inner.get(name), &assignment.value) {
+        (Some(Value::Float(_)), Value::Integer(number)) => Value::Float(*number as f64),
+        _ => assignment.value.clone(),
+    };
+    inner.insert(name.to_owned(), value);
+}
+
+fn bad_value(assignment: &Assignment, reason: &str) -> SettingsError {
+    let choices = SETTINGS
+        .iter()
+        .find(|setting| setting.key == assignment.key)
+        .map_or(&[][..], |setting| setting.choices);
+    let given = assignment.value.as_str().unwrap_or_default();
+    SettingsError::BadValue {
+        origin: assignment.origin.clone(),
+        key: assignment.key.clone(),
+        value: assignment.value.to_string(),
+        reason: first_line(reason),
+        nearest: nearest(given, choices.iter().map(|&choice| choice.to_owned())),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The candidate that a typing error most likely meant, if any is near.
+pub(crate) fn nearest(given: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(given, &candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_flags(flags: &[&str]) -> Result<Settings> {
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        Settings::load(&Sources {
+            flags,
+            ..Sources::default()
+        })
+    }
+
+    #[track_caller]
+    fn check_refused(flags: &[&str], expected: &[&str]) {
+        let message = with_flags(flags).expect_err("it is wrong").to_string();
+        for part in expected {
+            assert!(message.contains(part), "`{message}` should say `{part}`");
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_names_the_nearest_right_one() {
+        check_refused(
+            &["train.epoch=3"],
+            &["`train.epoch`", "did you mean `train.epochs`?"],
+        );
+    }
+
+    #[test]
+    fn a_wrong_word_names_the_nearest_right_one() {
+        check_refused(
+            &["train.architecture=mobil"],
+            &["train.architecture", "did you mean `mobile`?"],
+        );
+    }
+
+    #[test]
+    fn a_wrong_number_is_refused_with_its_key() {
+        check_refused(&["train.epochs=0"], &["`train.epochs = 0`"]);
+        check_refused(&["train.epochs=many"], &["train.epochs"]);
+        check_refused(&["features.n_mels"], &["section.key=value"]);
+    }
+
+    #[test]
+    fn values_that_clash_are_refused_together() {
+        check_refused(
+            &["features.sample_rate=8000", "features.fmax=6000"],
+            &["6000", "4000"],
+        );
+    }
+
+    #[test]
+    fn flags_win_over_the_environment() {
+        let settings = Settings::load(&Sources {
+            environment: vec![
+                ("BIOPHONY_TRAIN_EPOCHS".to_owned(), "5".to_owned()),
+                ("BIOPHONY_TRAIN_BATCH_SIZE".to_owned(), "7".to_owned()),
+            ],
+            flags: vec!["train.epochs=6".to_owned()],
+            ..Sources::default()
+        })
+        .expect("both are settings");
+        assert_eq!((settings.train.epochs, settings.train.batch_size), (6, 7));
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_refused() {
+        let environment = vec![("BIOPHONY_TRAIN_EPOCH".to_owned(), "5".to_owned())];
+        let error = Settings::load(&Sources {
+            environment,
+            ..Sources::default()
+        });
+        let message = error.expect_err("there is none").to_string();
+        assert!(message.contains("BIOPHONY_TRAIN_EPOCHS"), "{message}");
+    }
+
+    #[test]
+    fn a_whole_number_is_a_fine_real_number() {
+        let settings = with_flags(&["clip.clip_seconds=2"]).expect("it is a number");
+        assert_eq!(settings.clip.clip_seconds, 2.0);
+    }
+
+    #[test]
+    fn the_scale_can_be_switched_alone() {
+        with_flags(&["features.scale.kind=power"]).expect("the rest does not matter then");
+    }
+}

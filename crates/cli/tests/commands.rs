@@ -1,0 +1,387 @@
+//! The program as its users run it: real files in a fresh folder, the real
+//! binary, its output and its exit code.
+
+mod support;
+
+use serde_json::Value;
+use support::{Place, trained, write_sound};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+#[test]
+fn wrong_usage_ends_with_code_2() {
+    let place = Place::with_collection();
+    place.complaint(2, &["train"]);
+    place.complaint(2, &["train", "clips", "--folds", "1"]);
+    place.complaint(2, &["sing"]);
+    place.complaint(2, &["features", "clips/hum/hum_0.wav", "--out", "x.jpg"]);
+}
+
+#[test]
+fn a_wrong_setting_names_the_nearest_right_one_and_ends_with_code_2() {
+    let place = Place::with_collection();
+    let errors = place.complaint(2, &["train", "clips", "--set", "train.epoch=3"]);
+    assert!(errors.contains("did you mean `train.epochs`?"), "{errors}");
+
+    std::fs::write(
+        place.path("wrong.toml"),
+        "[train]\narchitecture = \"resnett\"\n",
+    )
+    .unwrap();
+    let errors = place.complaint(2, &["config", "--config", "wrong.toml"]);
+    assert!(
+        errors.contains("wrong.toml") && errors.contains("`resnet`?"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn the_printed_settings_can_be_used_as_a_settings_file() {
+    let place = Place::with_collection();
+    let printed = place.expect(0, &["config"]);
+    assert!(printed.contains("architecture = \"mobile\""), "{printed}");
+    std::fs::write(place.path("printed.toml"), &printed).unwrap();
+    assert_eq!(
+        place.expect(0, &["config", "--config", "printed.toml"]),
+        printed
+    );
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let place = Place::with_collection();
+    let epochs = |command: &mut assert_cmd::Command| {
+        let output = command.output().expect("the program starts");
+        let rows = json(&String::from_utf8_lossy(&output.stdout));
+        let row = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["key"] == "train.epochs")
+            .cloned();
+        row.expect("it is a setting")["value"].clone()
+    };
+    assert_eq!(epochs(&mut place.command(&["config", "--json"])), 3);
+    let mut with_variable = place.command(&["config", "--json"]);
+    assert_eq!(epochs(with_variable.env("BIOPHONY_TRAIN_EPOCHS", "4")), 4);
+    let mut with_both = place.command(&["config", "--json", "--set", "train.epochs=5"]);
+    assert_eq!(epochs(with_both.env("BIOPHONY_TRAIN_EPOCHS", "4")), 5);
+}
+
+#[test]
+fn training_leaves_a_report_tables_and_a_bundle() {
+    let place = Place::with_collection();
+    let figures = json(&place.expect(0, &["train", "clips", "--json"]));
+    for name in ["accuracy", "macro_f1", "balanced_accuracy", "weighted_f1"] {
+        assert!(figures[name].is_number(), "`{name}` in {figures}");
+    }
+    let run = place.path(figures["run"].as_str().unwrap());
+    for name in [
+        "report.html",
+        "metrics.json",
+        "per_class.csv",
+        "confusion.csv",
+        "predictions.csv",
+        "audit.html",
+    ] {
+        assert!(run.join(name).is_file(), "{name}");
+    }
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(!report.contains("<script"), "the report runs nothing");
+    let model = place.path(figures["model"].as_str().unwrap());
+    for name in [
+        "bundle.json",
+        "weights.safetensors",
+        "model.onnx",
+        "MLmodel",
+    ] {
+        assert!(model.join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights_at_any_number_of_threads() {
+    let place = Place::with_collection();
+    let weights = |threads: &str| {
+        let figures = json(&place.expect(0, &["train", "clips", "--json", "--threads", threads]));
+        let model = place.path(figures["model"].as_str().unwrap());
+        std::fs::read(model.join("weights.safetensors")).unwrap()
+    };
+    let one = weights("1");
+    assert!(
+        one == weights("2"),
+        "two threads gave other weights than one"
+    );
+    assert!(
+        one == weights("3"),
+        "three threads gave other weights than one"
+    );
+}
+
+#[test]
+fn cross_validation_tests_every_recording_once() {
+    let place = Place::with_collection();
+    let figures = json(&place.expect(
+        0,
+        &[
+            "train",
+            "clips",
+            "--folds",
+            "2",
+            "--compare-naive",
+            "--epochs",
+            "1",
+            "--json",
+        ],
+    ));
+    assert_eq!(figures["n_clips"], 30);
+    assert_eq!(figures["folds"].as_array().unwrap().len(), 2);
+    assert!(figures["naive"]["accuracy"].is_number());
+}
+
+#[test]
+fn a_manifest_decides_labels_and_folds() {
+    let place = Place::with_collection();
+    let mut table = String::from("path,label,fold\n");
+    for label in ["hum", "hiss", "ticks"] {
+        for index in 0..10 {
+            table.push_str(&format!(
+                "clips/{label}/{label}_{index}.wav,{label},{}\n",
+                index % 2
+            ));
+        }
+    }
+    std::fs::write(place.path("table.csv"), table).unwrap();
+    let arguments = [
+        "train",
+        "--manifest",
+        "table.csv",
+        "--folds",
+        "manifest",
+        "--epochs",
+        "1",
+        "--json",
+    ];
+    let figures = json(&place.expect(0, &arguments));
+    assert_eq!(figures["n_clips"], 30);
+}
+
+#[test]
+fn one_bad_recording_is_reported_and_the_rest_is_trained_on() {
+    let place = Place::with_collection();
+    std::fs::write(
+        place.path("clips/hum/broken.wav"),
+        b"RIFF\x00\x00\x00\x00WAVEnothing",
+    )
+    .unwrap();
+    let output = place.run(&["train", "clips", "--epochs", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("hum/broken.wav"), "{errors}");
+    let figures = json(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(figures["unreadable"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn classify_answers_for_every_good_file_and_reports_the_bad_one() {
+    let place = trained();
+    std::fs::write(place.path("noise.txt"), "no sound").unwrap();
+    let files = ["clips/hum/hum_1.wav", "noise.txt", "clips/hiss/hiss_1.wav"];
+    let mut arguments = vec!["classify", "--csv"];
+    arguments.extend(files);
+    let output = place.run(&arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("1 file could not be used") && errors.contains("noise.txt"),
+        "{errors}"
+    );
+
+    let table = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].starts_with("path,label,probability,accepted"),
+        "{table}"
+    );
+    assert_eq!(lines.len(), 3, "{table}");
+    assert!(lines[1].starts_with("clips/hum/hum_1.wav,"), "{table}");
+    assert!(lines[2].starts_with("clips/hiss/hiss_1.wav,"), "{table}");
+}
+
+#[test]
+fn classify_as_json_ranks_every_class() {
+    let place = trained();
+    let rows = json(&place.expect(0, &["classify", "--json", "clips/ticks/ticks_3.wav"]));
+    let ranked = rows[0]["predictions"].as_array().unwrap();
+    let sum: f64 = ranked
+        .iter()
+        .map(|one| one["probability"].as_f64().unwrap())
+        .sum();
+    assert_eq!(ranked.len(), 3);
+    assert!((sum - 1.0).abs() < 1e-5, "probabilities sum to {sum}");
+    assert_eq!(rows[0]["label"], ranked[0]["label"]);
+}
+
+#[test]
+fn an_answer_below_the_threshold_is_unknown() {
+    let place = trained();
+    let file = "clips/hum/hum_2.wav";
+    let rows = json(&place.expect(0, &["classify", "--json", "--threshold", "1.0", file]));
+    assert_eq!(rows[0]["accepted"], false);
+    let rows = json(&place.expect(0, &["classify", "--json", "--threshold", "0.0", file]));
+    assert_eq!(rows[0]["accepted"], true);
+}
+
+#[test]
+fn without_a_model_classify_says_how_to_make_one() {
+    let place = Place::with_collection();
+    let errors = place.complaint(1, &["classify", "clips/hum/hum_1.wav"]);
+    assert!(errors.contains("biophony train"), "{errors}");
+}
+
+#[test]
+fn evaluate_points_out_recordings_that_were_trained_on() {
+    let place = trained();
+    let output = place.run(&["evaluate", "clips", "--json", "--out", "judged"]);
+    assert_eq!(output.status.code(), Some(0));
+    let figures = json(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(figures["n_clips"], 30);
+    assert!(figures["n_trained_on"].as_u64().unwrap() > 10, "{figures}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("too good"));
+    assert!(place.path("judged/report.html").is_file());
+}
+
+#[test]
+fn the_audit_finds_a_copy_under_two_labels() {
+    let place = Place::with_collection();
+    std::fs::copy(
+        place.path("clips/hum/hum_0.wav"),
+        place.path("clips/hiss/again.wav"),
+    )
+    .unwrap();
+    let table = place.expect(0, &["audit", "clips", "--html", "audit.html"]);
+    assert!(table.contains("again.wav"), "{table}");
+    assert!(place.path("audit.html").is_file());
+    let audit = json(&place.expect(0, &["audit", "clips", "--json"]));
+    assert!(
+        audit["findings"]
+            .as_array()
+            .is_some_and(|findings| !findings.is_empty())
+    );
+}
+
+#[test]
+fn features_are_written_as_an_array_and_as_a_picture() {
+    let place = Place::with_collection();
+    let arguments = [
+        "features",
+        "clips/hum/hum_0.wav",
+        "--out",
+        "x.npy",
+        "--sample-rate",
+        "8000",
+        "--n-fft",
+        "512",
+        "--hop-length",
+        "128",
+        "--n-mels",
+        "20",
+        "--fmin",
+        "0",
+        "--fmax",
+        "4000",
+        "--scale",
+        "db",
+        "--top-db",
+        "60",
+    ];
+    place.expect(0, &arguments);
+    let bytes = std::fs::read(place.path("x.npy")).unwrap();
+    let header = String::from_utf8_lossy(&bytes[..128]).into_owned();
+    // 4,800 samples, centered frames every 128.
+    assert!(header.contains("(20, 38)"), "{header}");
+
+    place.expect(0, &["features", "clips/hum/hum_0.wav", "--out", "x.png"]);
+    let picture = std::fs::read(place.path("x.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_weights() {
+    let place = Place::with_collection();
+    let arguments = ["train", "clips", "--epochs", "40", "--json"];
+    let undisturbed = json(&place.expect(0, &arguments));
+
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("biophony"))
+        .current_dir(place.path("."))
+        .args(["--home", "other"])
+        .args(arguments)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let checkpoint_exists = || {
+        let runs = std::fs::read_dir(place.path("other/runs"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        runs.map(|run| run.path().join("checkpoints/split"))
+            .any(|folder| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()))
+    };
+    while !checkpoint_exists() && child.try_wait().expect("a child").is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+
+    let mut resume = vec!["--home", "other"];
+    resume.extend(arguments);
+    resume.push("--resume");
+    let resumed = json(&place.expect(0, &resume));
+    let weights = |figures: &Value| {
+        let model = place.path(figures["model"].as_str().unwrap());
+        std::fs::read(model.join("weights.safetensors")).unwrap()
+    };
+    assert!(
+        weights(&resumed) == weights(&undisturbed),
+        "the resumed run ended elsewhere"
+    );
+    let errors = place.complaint(1, &resume);
+    assert!(errors.contains("no interrupted run"), "{errors}");
+}
+
+#[test]
+fn help_is_there_for_every_command() {
+    let place = Place::with_collection();
+    for command in [
+        "train",
+        "classify",
+        "evaluate",
+        "audit",
+        "features",
+        "demo",
+        "config",
+        "completions",
+    ] {
+        assert!(
+            place.expect(0, &[command, "--help"]).contains("Usage:"),
+            "{command}"
+        );
+    }
+    assert!(
+        place
+            .expect(0, &["completions", "bash"])
+            .contains("biophony")
+    );
+}
+
+#[test]
+fn a_clip_outside_the_collection_is_heard_as_what_it_is_like() {
+    let place = Place::with_collection();
+    place.expect(0, &["train", "clips", "--epochs", "20"]);
+    write_sound(&place.path("new.wav"), 1, 77);
+    let rows = json(&place.expect(0, &["classify", "--json", "new.wav"]));
+    assert_eq!(rows[0]["label"], "hiss", "{rows}");
+}
