@@ -7,10 +7,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use biophony_audio::{DecodeLimits, decode_bytes};
+use biophony_audio::{DecodeLimits, decode_bytes, decode_file};
 use biophony_dataset::{Dataset, Recording};
 use biophony_model::bootstrap::BootstrapConfig;
-use biophony_model::{Bundle, Evaluation, EvaluationOptions, Prediction, Predictor, evaluate};
+use biophony_model::{
+    Bundle, Evaluation, EvaluationOptions, Prediction, Predictor, Preparer, evaluate,
+};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -20,7 +22,7 @@ use crate::arguments::{Common, EvaluateArguments};
 use crate::collection::list;
 use crate::home::Home;
 use crate::progress::Bar;
-use crate::report::{self, PredictionRow};
+use crate::report::{self, Entry, Mistake, PredictionRow, Report, WantedPrecision};
 use crate::settings::Settings;
 
 pub(crate) fn run(common: &Common, arguments: &EvaluateArguments) -> Result<Outcome> {
@@ -48,6 +50,8 @@ pub(crate) fn run(common: &Common, arguments: &EvaluateArguments) -> Result<Outc
     let metrics = report::metrics_json(&judged.evaluation, &more)?;
     if let Some(out) = &arguments.out {
         write(out, &judged, &metrics)?;
+        let report = describe(&predictor, &judged, &dataset, n_seen)?;
+        report::write_html(&out.join("report.html"), &report)?;
     }
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&metrics)?))?;
@@ -87,6 +91,7 @@ struct Judged {
 /// One recording and the model's answer.
 struct Heard {
     name: String,
+    path: PathBuf,
     truth: usize,
     hash: String,
     prediction: Prediction,
@@ -164,6 +169,7 @@ fn hear(predictor: &Predictor, dataset: &Dataset, recording: &Recording) -> Resu
         .map_err(|error| chain(&error))?;
     Ok(Heard {
         name: dataset.name_of(recording),
+        path: recording.path.clone(),
         truth,
         hash,
         prediction,
@@ -199,6 +205,87 @@ fn write(out: &Path, judged: &Judged, metrics: &serde_json::Value) -> Result<()>
     report::write_per_class_csv(&out.join("per_class.csv"), &judged.evaluation)?;
     report::write_confusion_csv(&out.join("confusion.csv"), &judged.evaluation)?;
     report::write_predictions_csv(&out.join("predictions.csv"), &rows)
+}
+
+/// How many mistakes the report shows, and how large their pictures are.
+const N_MISTAKES: usize = 12;
+const PICTURE: [u32; 2] = [360, 128];
+
+fn describe(
+    predictor: &Predictor,
+    judged: &Judged,
+    dataset: &Dataset,
+    n_seen: usize,
+) -> Result<Report> {
+    let bundle = predictor.bundle();
+    let n = plural(judged.heard.len(), "recording", "recordings");
+    let mut notes = Vec::new();
+    if n_seen > 0 {
+        notes.push(format!(
+            "The model was trained on {n_seen} of these {n}: the figures are too good."
+        ));
+    }
+    let thresholds = bundle.calibration.thresholds.iter();
+    Ok(Report {
+        title: dataset.root.display().to_string(),
+        subtitle: format!("{n}, judged by a trained model"),
+        evaluated_on: format!("{n} of `{}`", dataset.root.display()),
+        notes,
+        evaluation: judged.evaluation.clone(),
+        naive: None,
+        folds: Vec::new(),
+        training: Vec::new(),
+        thresholds: thresholds
+            .map(|one| WantedPrecision {
+                wanted: one.wanted_precision,
+                found: one.search,
+            })
+            .collect(),
+        mistakes: mistakes(predictor, judged)?,
+        pictures_show:
+            "The whole recording from left to right, as the network sees it; brighter is louder."
+                .to_owned(),
+        audit: None,
+        network: None,
+        settings: Vec::new(),
+        provenance: vec![
+            Entry::new("judged by", concat!("biophony ", env!("CARGO_PKG_VERSION"))),
+            Entry::new("model made by", &bundle.provenance.program),
+            Entry::new(
+                "model made",
+                bundle.provenance.created.as_deref().unwrap_or("unknown"),
+            ),
+        ],
+    })
+}
+
+/// The mistakes that were made with most confidence.
+fn mistakes(predictor: &Predictor, judged: &Judged) -> Result<Vec<Mistake>> {
+    let labels = predictor.labels().names();
+    let mut wrong: Vec<&Heard> = judged
+        .heard
+        .iter()
+        .filter(|heard| heard.prediction.ranked[0].label != labels[heard.truth])
+        .collect();
+    let confidence = |heard: &Heard| heard.prediction.ranked[0].probability;
+    wrong.sort_by(|a, b| confidence(b).total_cmp(&confidence(a)));
+    let preparer = Preparer::new(&predictor.bundle().front_end)?;
+    let describe = |heard: &&Heard| {
+        let clip = decode_file(&heard.path, &DecodeLimits::default())?.clip;
+        let [width, height] = PICTURE;
+        let features = preparer.prepare(&clip)?;
+        Ok(Mistake {
+            path: heard.name.clone(),
+            truth: labels[heard.truth].clone(),
+            predicted: heard.prediction.ranked[0].label.clone(),
+            probability: f64::from(confidence(heard)),
+            truth_probability: f64::from(heard.prediction.probability_of(&labels[heard.truth])),
+            picture_png: Some(biophony_audio::bare_spectrogram_png(
+                &features, width, height, None,
+            )),
+        })
+    };
+    wrong.iter().take(N_MISTAKES).map(describe).collect()
 }
 
 fn summary(evaluation: &Evaluation) -> String {
