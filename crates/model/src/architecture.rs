@@ -162,20 +162,20 @@ fn cnn(input: Shape, classes: usize, scale: Scale) -> Vec<Layer> {
     layers
 }
 
-/// Pairs of 3×3 convolutions with batch-norm, halved by averaging in between.
+/// Pairs of convolutions with batch-norm, halved by max-pooling in between. The
+/// very first has a stride of 2: full resolution would cost more than all the
+/// rest and helps nothing.
 fn cnn_bn(input: Shape, classes: usize, scale: Scale) -> Vec<Layer> {
-    let mut layers = Vec::new();
-    let mut size = [input.height, input.width];
-    let blocks = [16, 32, 64, 128];
-    for (index, channels) in blocks.into_iter().enumerate() {
+    let mut layers = conv_bn_relu(scale.channels(24), 5, 2);
+    layers.extend(conv_bn_relu(scale.channels(24), 3, 1));
+    let mut size = [input.height.div_ceil(2), input.width.div_ceil(2)];
+    for channels in [48, 96, 192] {
+        layers.extend(halve(&mut size).map(|window| Layer::MaxPool {
+            kernel: window,
+            stride: window,
+        }));
         for _ in 0..2 {
             layers.extend(conv_bn_relu(scale.channels(channels), 3, 1));
-        }
-        if index + 1 < blocks.len() {
-            layers.extend(halve(&mut size).map(|window| Layer::AveragePool {
-                kernel: window,
-                stride: window,
-            }));
         }
     }
     layers.push(Layer::GlobalPool {

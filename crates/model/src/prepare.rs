@@ -85,7 +85,7 @@ const MAX_CLIP_SECONDS: f64 = 600.0;
 impl Default for ClipShape {
     fn default() -> Self {
         Self {
-            clip_seconds: 5.0,
+            clip_seconds: 3.0,
             pad: Pad::Repeat,
             cut: Cut::AllWindows,
             overlap: 0.5,
