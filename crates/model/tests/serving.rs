@@ -11,7 +11,7 @@ use sounds::{chirp, examples, front, labels, quick, rate};
 
 fn trained() -> Trained {
     let part = examples(8, 0);
-    train(&quick(20), &labels(), &part, &[], &front(), None, &mut ()).unwrap()
+    train(&quick(60), &labels(), &part, &[], &front(), None, &mut ()).unwrap()
 }
 
 fn bundle(trained: &Trained, calibration: Calibration) -> Bundle {

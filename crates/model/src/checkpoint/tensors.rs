@@ -31,7 +31,7 @@ pub(super) fn encode(
         .map_err(|error| damaged(path, error.to_string()))
 }
 
-/// Reads the parts back.
+/// Reads the parts back, each sorted by name.
 pub(super) fn decode(
     bytes: &[u8],
     path: &Path,
@@ -56,6 +56,10 @@ pub(super) fn decode(
             values: values.collect(),
             trainable: false,
         });
+    }
+    // The file's own order is arbitrary.
+    for tensors in parts.values_mut() {
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
     }
     Ok(parts)
 }

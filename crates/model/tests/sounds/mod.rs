@@ -74,6 +74,7 @@ pub fn quick(epochs: usize) -> TrainingConfig {
         dropout: 0.0,
         epochs,
         batch_size: 4,
+        learning_rate: 5e-3,
         label_smoothing: 0.0,
         balanced_sampling: 0.0,
         average_decay: 0.0,
