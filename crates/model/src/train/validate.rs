@@ -26,23 +26,19 @@ impl ValidationScores {
         })
     }
 
-    /// The monitored figure, turned so that more is better.
-    pub(super) fn merit(&self, monitor: Monitor) -> f64 {
-        match monitor {
-            Monitor::MacroF1 => self.macro_f1,
-            Monitor::Accuracy => self.accuracy,
-            Monitor::BalancedAccuracy => self.balanced_accuracy,
-            Monitor::Loss => -self.loss,
-        }
-    }
-
-    /// Whether these weights are to be preferred to others.
+    /// Whether these weights are to be preferred to those of an earlier epoch.
     ///
     /// On a small validation part whole epochs share one value of macro-F1 or
     /// accuracy; the loss decides between them.
-    pub(super) fn beats(&self, other: &Self, monitor: Monitor) -> bool {
-        let (own, others) = (self.merit(monitor), other.merit(monitor));
-        own > others || (own == others && self.loss < other.loss)
+    pub(super) fn beats(&self, earlier: &Self, monitor: Monitor) -> bool {
+        let merit = |scores: &Self| match monitor {
+            Monitor::MacroF1 => scores.macro_f1,
+            Monitor::Accuracy => scores.accuracy,
+            Monitor::BalancedAccuracy => scores.balanced_accuracy,
+            Monitor::Loss | Monitor::Last => -scores.loss,
+        };
+        let (own, others) = (merit(self), merit(earlier));
+        monitor == Monitor::Last || own > others || (own == others && self.loss < earlier.loss)
     }
 }
 
@@ -67,5 +63,6 @@ mod tests {
         assert!(scores(0.9, 0.6).beats(&first, Monitor::MacroF1));
         assert!(!first.beats(&first, Monitor::MacroF1));
         assert!(scores(0.5, 0.1).beats(&first, Monitor::Loss));
+        assert!(scores(2.0, 0.1).beats(&first, Monitor::Last));
     }
 }

@@ -1,5 +1,7 @@
 //! Small synthetic clips that the integration tests share.
 
+#![allow(dead_code, reason = "each test file uses its own part of this one")]
+
 use biophony_audio::{Clip, FeatureConfig, FeatureSettings, SampleRate};
 use biophony_model::{
     Architecture, AugmentConfig, ClipShape, Cut, Example, FrontEnd, LabelSet, Pad, Preparer,
@@ -51,19 +53,28 @@ pub fn chirp(class: usize, variant: usize, seconds: f64, hertz: u32) -> Clip {
     Clip::new(samples.collect(), rate(hertz))
 }
 
-/// Clips of both classes in turn.
+/// Clips of both classes in turn, of several lengths.
 pub fn examples(n: usize, first_variant: usize) -> Vec<Example> {
     let preparer = Preparer::new(&front()).unwrap();
     let example = |i: usize| {
-        let (class, variant) = (i % 2, first_variant + i / 2);
         let seconds = 0.4 + 0.1 * (i % 4) as f64;
-        Example {
-            name: format!("{class}/{variant}"),
-            label: class,
-            features: preparer.prepare(&chirp(class, variant, seconds, 8_000)).unwrap(),
-        }
+        example(&preparer, i % 2, first_variant + i / 2, seconds)
     };
     (0..n).map(example).collect()
+}
+
+/// Clips of both classes in turn, as long as one window.
+pub fn one_window_examples(n: usize) -> Vec<Example> {
+    let preparer = Preparer::new(&front()).unwrap();
+    (0..n).map(|i| example(&preparer, i % 2, i / 2, 0.5)).collect()
+}
+
+fn example(preparer: &Preparer, label: usize, variant: usize, seconds: f64) -> Example {
+    Example {
+        name: format!("{label}/{variant}"),
+        label,
+        features: preparer.prepare(&chirp(label, variant, seconds, 8_000)).unwrap(),
+    }
 }
 
 /// A small network that learns fast, without variation.
