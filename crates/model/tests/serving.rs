@@ -32,11 +32,17 @@ fn predictor() -> Predictor {
 
 /// Clips shorter and longer than a window, at the model's rate and at others.
 fn clips() -> Vec<Clip> {
-    [(0.2, 8_000), (0.5, 8_000), (0.7, 22_050), (3.1, 8_000), (9.0, 11_025)]
-        .into_iter()
-        .enumerate()
-        .map(|(variant, (seconds, hertz))| chirp(variant % 2, variant, seconds, hertz))
-        .collect()
+    [
+        (0.2, 8_000),
+        (0.5, 8_000),
+        (0.7, 22_050),
+        (3.1, 8_000),
+        (9.0, 11_025),
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(variant, (seconds, hertz))| chirp(variant % 2, variant, seconds, hertz))
+    .collect()
 }
 
 #[test]
@@ -65,7 +71,11 @@ fn classes_are_ranked_and_probabilities_sum_to_one() {
         let prediction = predictor.predict(&chirp(variant, 20, 0.5, 8_000)).unwrap();
         assert_eq!(prediction.ranked[0].label, expected);
         assert!(prediction.ranked[0].probability >= prediction.ranked[1].probability);
-        let sum: f32 = prediction.ranked.iter().map(|ranked| ranked.probability).sum();
+        let sum: f32 = prediction
+            .ranked
+            .iter()
+            .map(|ranked| ranked.probability)
+            .sum();
         assert!((sum - 1.0).abs() < 1e-6);
     }
 }
@@ -78,8 +88,15 @@ fn windows_have_times_and_average_to_the_clip() {
     assert_eq!(windows[0].start_seconds, 0.0);
     assert!((windows[1].start_seconds - 0.256).abs() < 1e-9);
     assert!((windows.last().unwrap().end_seconds - 1.3).abs() < 0.02);
-    let mean = windows.iter().map(|window| window.probabilities[1]).sum::<f32>();
-    let rising = prediction.ranked.iter().find(|ranked| ranked.label == "rising").unwrap();
+    let mean = windows
+        .iter()
+        .map(|window| window.probabilities[1])
+        .sum::<f32>();
+    let rising = prediction
+        .ranked
+        .iter()
+        .find(|ranked| ranked.label == "rising")
+        .unwrap();
     assert!((mean / windows.len() as f32 - rising.probability).abs() < 1e-6);
 }
 
@@ -122,7 +139,10 @@ fn a_temperature_softens_probabilities_and_keeps_their_order() {
 #[test]
 fn threads_share_one_predictor_and_get_the_same_answers() {
     let (predictor, clips) = (predictor(), clips());
-    let alone: Vec<_> = clips.iter().map(|clip| predictor.predict(clip).unwrap()).collect();
+    let alone: Vec<_> = clips
+        .iter()
+        .map(|clip| predictor.predict(clip).unwrap())
+        .collect();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -139,8 +159,13 @@ fn a_bundle_on_disk_predicts_what_it_did_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model");
     let bundle = bundle(&trained(), Calibration::default());
-    bundle.save(&path, biophony_model::Existing::Refuse).unwrap();
-    let (memory, disk) = (Predictor::new(bundle).unwrap(), Predictor::open(&path).unwrap());
+    bundle
+        .save(&path, biophony_model::Existing::Refuse)
+        .unwrap();
+    let (memory, disk) = (
+        Predictor::new(bundle).unwrap(),
+        Predictor::open(&path).unwrap(),
+    );
     for clip in clips() {
         assert_eq!(memory.predict(&clip).unwrap(), disk.predict(&clip).unwrap());
     }
@@ -149,7 +174,11 @@ fn a_bundle_on_disk_predicts_what_it_did_in_memory() {
 #[test]
 fn clips_that_cannot_be_scored_are_errors() {
     let predictor = predictor();
-    assert!(predictor.predict(&Clip::new(Vec::new(), rate(8_000))).is_err());
+    assert!(
+        predictor
+            .predict(&Clip::new(Vec::new(), rate(8_000)))
+            .is_err()
+    );
     let error = predictor.predict(&Clip::new(vec![0.0, f32::NAN], rate(8_000)));
     assert!(matches!(error, Err(ModelError::NonFiniteSample { at: 1 })));
 }
@@ -159,16 +188,25 @@ fn parts_that_do_not_fit_together_are_refused() {
     let trained = trained();
     let mut other = bundle(&trained, Calibration::default());
     other.front_end.clip.clip_seconds = 1.0;
-    assert!(matches!(Predictor::new(other), Err(ModelError::PartsDiffer { .. })));
+    assert!(matches!(
+        Predictor::new(other),
+        Err(ModelError::PartsDiffer { .. })
+    ));
 
     let mut other = bundle(&trained, Calibration::default());
     other.normalizer = Normalizer {
         mean: vec![0.0],
         std: vec![1.0],
     };
-    assert!(matches!(Predictor::new(other), Err(ModelError::PartsDiffer { .. })));
+    assert!(matches!(
+        Predictor::new(other),
+        Err(ModelError::PartsDiffer { .. })
+    ));
 
     let mut other = bundle(&trained, Calibration::default());
     other.labels = biophony_model::LabelSet::new(["a", "b", "c"]).unwrap();
-    assert!(matches!(Predictor::new(other), Err(ModelError::LabelCount { .. })));
+    assert!(matches!(
+        Predictor::new(other),
+        Err(ModelError::LabelCount { .. })
+    ));
 }

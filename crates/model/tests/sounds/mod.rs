@@ -46,7 +46,9 @@ pub fn chirp(class: usize, variant: usize, seconds: f64, hertz: u32) -> Clip {
         let progress = if class == 1 { progress } else { 1.0 - progress };
         let frequency = 500.0 + 60.0 * variant as f64 + 2000.0 * progress;
         phase += std::f64::consts::TAU * frequency / f64::from(hertz);
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let noise = (state >> 40) as f64 / f64::from(1 << 24) - 0.5;
         (0.4 * phase.sin() + 0.05 * noise) as f32
     });
@@ -66,14 +68,18 @@ pub fn examples(n: usize, first_variant: usize) -> Vec<Example> {
 /// Clips of both classes in turn, as long as one window.
 pub fn one_window_examples(n: usize) -> Vec<Example> {
     let preparer = Preparer::new(&front()).unwrap();
-    (0..n).map(|i| example(&preparer, i % 2, i / 2, 0.5)).collect()
+    (0..n)
+        .map(|i| example(&preparer, i % 2, i / 2, 0.5))
+        .collect()
 }
 
 fn example(preparer: &Preparer, label: usize, variant: usize, seconds: f64) -> Example {
     Example {
         name: format!("{label}/{variant}"),
         label,
-        features: preparer.prepare(&chirp(label, variant, seconds, 8_000)).unwrap(),
+        features: preparer
+            .prepare(&chirp(label, variant, seconds, 8_000))
+            .unwrap(),
     }
 }
 
