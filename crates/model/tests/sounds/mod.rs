@@ -9,7 +9,7 @@ use biophony_model::{
 };
 
 /// Half a second at 8 kHz: 16 bands by 32 frames.
-pub fn front() -> FrontEnd {
+pub(crate) fn front() -> FrontEnd {
     let settings = FeatureSettings {
         sample_rate: rate(8_000),
         n_fft: 256,
@@ -28,16 +28,16 @@ pub fn front() -> FrontEnd {
     }
 }
 
-pub fn rate(hertz: u32) -> SampleRate {
+pub(crate) fn rate(hertz: u32) -> SampleRate {
     SampleRate::from_hertz(hertz).unwrap()
 }
 
-pub fn labels() -> LabelSet {
+pub(crate) fn labels() -> LabelSet {
     LabelSet::new(["falling", "rising"]).unwrap()
 }
 
 /// A chirp in noise: class 1 rises, class 0 falls.
-pub fn chirp(class: usize, variant: usize, seconds: f64, hertz: u32) -> Clip {
+pub(crate) fn chirp(class: usize, variant: usize, seconds: f64, hertz: u32) -> Clip {
     let n = (seconds * f64::from(hertz)) as usize;
     let mut state = (variant as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ class as u64;
     let mut phase = 0.0_f64;
@@ -56,7 +56,7 @@ pub fn chirp(class: usize, variant: usize, seconds: f64, hertz: u32) -> Clip {
 }
 
 /// Clips of both classes in turn, of several lengths.
-pub fn examples(n: usize, first_variant: usize) -> Vec<Example> {
+pub(crate) fn examples(n: usize, first_variant: usize) -> Vec<Example> {
     let preparer = Preparer::new(&front()).unwrap();
     let example = |i: usize| {
         let seconds = 0.4 + 0.1 * (i % 4) as f64;
@@ -66,7 +66,7 @@ pub fn examples(n: usize, first_variant: usize) -> Vec<Example> {
 }
 
 /// Clips of both classes in turn, as long as one window.
-pub fn one_window_examples(n: usize) -> Vec<Example> {
+pub(crate) fn one_window_examples(n: usize) -> Vec<Example> {
     let preparer = Preparer::new(&front()).unwrap();
     (0..n)
         .map(|i| example(&preparer, i % 2, i / 2, 0.5))
@@ -84,7 +84,7 @@ fn example(preparer: &Preparer, label: usize, variant: usize, seconds: f64) -> E
 }
 
 /// A small network that learns fast, without variation.
-pub fn quick(epochs: usize) -> TrainingConfig {
+pub(crate) fn quick(epochs: usize) -> TrainingConfig {
     TrainingConfig {
         architecture: Architecture::CnnBn,
         width: 0.5,
@@ -101,7 +101,7 @@ pub fn quick(epochs: usize) -> TrainingConfig {
 }
 
 /// The same with everything that draws random numbers.
-pub fn varied(epochs: usize) -> TrainingConfig {
+pub(crate) fn varied(epochs: usize) -> TrainingConfig {
     TrainingConfig {
         dropout: 0.2,
         balanced_sampling: 0.5,
