@@ -5,6 +5,8 @@
 //! [`crate::kernels::conv`]; which thread does which image is decided by the callers.
 
 mod gradient;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -94,6 +96,9 @@ impl Convolution {
         y: &mut [f32],
         finish: Finish,
     ) {
+        if rows.is_empty() {
+            return;
+        }
         let geometry = &self.geometry;
         let seen = Seen::of(geometry, image, rows, scratch);
         let per_group = geometry.outputs_per_group();

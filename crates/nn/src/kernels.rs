@@ -16,6 +16,8 @@
 pub(crate) mod conv;
 mod depthwise;
 mod elementwise;
+#[cfg(test)]
+mod elementwise_tests;
 mod instruction_sets;
 #[cfg(target_arch = "aarch64")]
 mod neon;
