@@ -24,7 +24,7 @@ const SLOPE: f32 = 0.05;
 /// edge if there is one, else the Nyquist frequency.
 pub(crate) fn bandwidth_hz(clip: &Clip) -> f64 {
     let nyquist = f64::from(clip.rate().hertz()) / 2.0;
-    match edge(&mean_spectrum_db(clip.samples())) {
+    match edge(&background_db(clip.samples())) {
         Some(fraction) => f64::from(fraction) * nyquist,
         None => nyquist,
     }
@@ -68,38 +68,51 @@ fn median(values: &[f32]) -> f32 {
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
-/// The mean power spectrum in dB over non-overlapping windows, at most 200 of
-/// them, spread over the clip.
-fn mean_spectrum_db(samples: &[f32]) -> Vec<f32> {
+/// For each bin the level in dB that three quarters of the windows exceed, at
+/// most 200 windows, spread over the clip.
+///
+/// Calls fill a mean, and where they end looks like an edge; in the background
+/// between them only a filter makes one.
+fn background_db(samples: &[f32]) -> Vec<f32> {
     let transform: Arc<dyn RealToComplex<f32>> = RealFftPlanner::new().plan_fft_forward(N_FFT);
     let mut input = transform.make_input_vec();
     let mut output = transform.make_output_vec();
     let mut scratch = transform.make_scratch_vec();
-    let mut power = vec![0.0f64; output.len()];
+    let mut levels = vec![Vec::new(); output.len()];
 
     let n_windows = samples.len() / N_FFT;
     let stride = n_windows.div_ceil(200).max(1);
-    for window in samples.chunks(N_FFT).step_by(stride) {
-        if window.len() < N_FFT && n_windows > 0 {
-            break;
-        }
-        // A Blackman window: its side lobes lie below the edges sought here.
-        input.fill(0.0);
-        for (i, (x, sample)) in input.iter_mut().zip(window).enumerate() {
-            let phase = 2.0 * std::f32::consts::PI * i as f32 / window.len() as f32;
-            *x = sample * (0.42 - 0.5 * phase.cos() + 0.08 * (2.0 * phase).cos());
+    let windows = samples.chunks_exact(N_FFT).step_by(stride);
+    for window in windows.filter(|window| window.iter().any(|&sample| sample != 0.0)) {
+        for ((x, sample), weight) in input.iter_mut().zip(window).zip(blackman()) {
+            *x = sample * weight;
         }
         transform
             .process_with_scratch(&mut input, &mut output, &mut scratch)
             .expect("the buffers were made by the transform");
-        for (power, bin) in power.iter_mut().zip(&output) {
-            *power += f64::from(bin.norm_sqr());
+        let loudest = output.iter().map(|bin| bin.norm_sqr()).fold(0.0, f32::max);
+        // −120 dB is the floor: below it the rounding of samples has the word.
+        let floor = loudest.max(f32::MIN_POSITIVE) * 1e-12;
+        for (levels, bin) in levels.iter_mut().zip(&output) {
+            levels.push(10.0 * bin.norm_sqr().max(floor).log10());
         }
     }
-    let peak = power.iter().copied().fold(0.0, f64::max);
-    // −120 dB is the floor: below it the rounding of samples has the word.
-    let decibel = |power: &f64| 10.0 * (power / peak.max(f64::MIN_POSITIVE)).max(1e-12).log10();
-    power.iter().map(|power| decibel(power) as f32).collect()
+    let quartile = |mut levels: Vec<f32>| {
+        let rank = levels.len() / 4;
+        match levels.is_empty() {
+            true => 0.0,
+            false => *levels.select_nth_unstable_by(rank, f32::total_cmp).1,
+        }
+    };
+    levels.into_iter().map(quartile).collect()
+}
+
+/// A Blackman window: its side lobes lie below the edges sought here.
+fn blackman() -> impl Iterator<Item = f32> {
+    (0..N_FFT).map(|i| {
+        let phase = std::f32::consts::TAU * i as f32 / N_FFT as f32;
+        0.42 - 0.5 * phase.cos() + 0.08 * (2.0 * phase).cos()
+    })
 }
 
 #[cfg(test)]
@@ -158,6 +171,19 @@ mod tests {
                 assert!((ratio - 1.0).abs() < 0.15, "{found} for {expected}");
             }
         }
+    }
+
+    #[test]
+    fn calls_above_a_background_have_no_edge() {
+        let background = noise(44_100, 0.0);
+        let loud = low_passed(&noise(44_100, 0.0), 4_000.0);
+        let calls = loud.samples().iter().enumerate();
+        let samples = calls.map(|(i, call)| {
+            let call = if i / 11_025 % 2 == 0 { *call } else { 0.0 };
+            call + 0.003 * background.samples()[i]
+        });
+        let clip = Clip::new(samples.collect(), rate(44_100));
+        assert_eq!(bandwidth_hz(&clip), 22_050.0);
     }
 
     #[test]
