@@ -46,12 +46,16 @@ pub fn write_spectrogram_npy(to: impl Write, spectrogram: &Spectrogram) -> io::R
 }
 
 fn header(shape: &[usize]) -> Vec<u8> {
-    // A tuple of one needs its comma, and none of the others minds one.
-    let shape: String = shape.iter().map(|length| format!("{length}, ")).collect();
-    let literal = format!(
-        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}",
-        shape.trim_end()
-    );
+    // As Python writes tuples: one of a single length has a comma behind it.
+    let shape = match shape {
+        [length] => format!("{length},"),
+        lengths => lengths
+            .iter()
+            .map(usize::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    let literal = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
     const BEFORE: usize = 10;
     let total = (BEFORE + literal.len() + 1).next_multiple_of(64);
     let length = u16::try_from(total - BEFORE).expect("a shape has few dimensions");
@@ -91,7 +95,7 @@ mod tests {
         check(
             &[2, 3],
             &[1.0, 2.0, 3.0, -4.0, 5.5, f32::MAX],
-            "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3,), }",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }",
         );
     }
 

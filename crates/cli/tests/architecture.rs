@@ -22,10 +22,9 @@ const ARROWS: [(&str, &[&str]); 5] = [
 ];
 
 /// Heavy dependencies and their one home.
-const HOMES: [(&str, &str); 6] = [
+const HOMES: [(&str, &str); 5] = [
     ("symphonia", "audio"),
     ("rubato", "audio"),
-    ("realfft", "audio"),
     ("prost", "model"),
     ("clap", "cli"),
     ("anyhow", "cli"),

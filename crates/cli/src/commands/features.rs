@@ -27,8 +27,7 @@ pub(crate) fn run(common: &Common, arguments: &FeaturesArguments) -> Result<Outc
     let written = match format {
         Format::Array => {
             let mut bytes = Vec::new();
-            let shape = [spectrogram.n_bands, spectrogram.n_frames];
-            biophony_audio::write_npy(&mut bytes, &shape, spectrogram.values())?;
+            biophony_audio::write_spectrogram_npy(&mut bytes, &spectrogram)?;
             bytes
         }
         Format::Picture => {

@@ -186,8 +186,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     choice(
         "train.monitor",
-        "What the best epoch is best at, on the validation part.",
-        &["macro_f1", "accuracy", "balanced_accuracy", "loss"],
+        "Which epoch is kept: the last, or the best on the validation part by a figure. A small validation part tells the best epoch mostly by luck.",
+        &["last", "macro_f1", "accuracy", "balanced_accuracy", "loss"],
     ),
     value(
         "train.patience",

@@ -126,7 +126,7 @@ impl Default for TrainingConfig {
             balanced_sampling: 0.5,
             balanced_loss: 0.0,
             average_decay: 0.99,
-            monitor: Monitor::MacroF1,
+            monitor: Monitor::Last,
             patience: 0,
             augment: AugmentConfig::default(),
         }
