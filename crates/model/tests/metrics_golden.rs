@@ -1,6 +1,7 @@
 //! Evaluation figures against scikit-learn's, on the cases of
 //! `tests/golden/metrics.json` (made by `tests/golden/make_metrics.py`).
 
+use biophony_model::calibrate::fit_temperature;
 use biophony_model::{Evaluation, EvaluationOptions, LabelSet, evaluate};
 use serde_json::Value;
 
@@ -148,4 +149,38 @@ fn reliability_bins_are_those_of_scikit_learns_calibration_curve() {
             assert_close(&what, bin.confidence, &theirs["bin_confidence"][place]);
         }
     });
+}
+
+#[test]
+fn the_fitted_temperature_is_where_scipy_finds_the_least_loss() {
+    let golden: Value = serde_json::from_str(include_str!("golden/metrics.json")).unwrap();
+    let mut n_fitted = 0;
+    for case in golden["cases"].as_array().unwrap() {
+        let truth: Vec<usize> = serde_json::from_value(case["truth"].clone()).unwrap();
+        let scores: Vec<Vec<f32>> = serde_json::from_value(case["scores"].clone()).unwrap();
+        let (ours, theirs) = (
+            fit_temperature(&truth, &scores),
+            &case["expected"]["temperature"],
+        );
+        let name = &case["name"];
+        let Some(log_loss) = theirs["log_loss"].as_f64() else {
+            assert_eq!(ours.temperature, 1.0, "{name}");
+            continue;
+        };
+        n_fitted += 1;
+        let ratio = ours.temperature / theirs["temperature"].as_f64().unwrap();
+        assert!(
+            (ratio - 1.0).abs() < 1e-4,
+            "{name}: {ours:?} here, {theirs} there"
+        );
+        // At the limit scipy stops short of the end by its tolerance.
+        assert!(
+            (ours.nll_after - log_loss).abs() < 1e-6,
+            "{name}: {ours:?} here, {theirs} there"
+        );
+    }
+    assert!(
+        n_fitted >= 9,
+        "only {n_fitted} cases have a temperature to find"
+    );
 }

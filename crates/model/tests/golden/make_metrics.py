@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes metrics.json: evaluation figures as scikit-learn computes them.
 
-Run it in an environment with numpy and scikit-learn:
+Run it in an environment with numpy, scipy and scikit-learn:
 
     python crates/model/tests/golden/make_metrics.py
 
@@ -17,7 +17,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import scipy
 import sklearn
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     accuracy_score,
@@ -114,6 +117,23 @@ def calibration_error(truth, scores):
     }
 
 
+def temperature(truth, scores):
+    """The temperature of least log loss between 0.05 and 20, and that loss;
+    null where every clip is right or all scores of each clip are equal."""
+    logs = np.log(np.maximum(scores.astype(np.float64), 1e-12))
+    rows = np.arange(len(truth))
+    if (scores[rows, truth] == scores.max(axis=1)).all() or np.ptp(scores, axis=1).max() == 0:
+        return None
+
+    def loss(log_t):
+        scaled = logs / np.exp(log_t)
+        return float((logsumexp(scaled, axis=1) - scaled[rows, truth]).mean())
+
+    bounds = (np.log(0.05), np.log(20.0))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    return {"temperature": float(np.exp(found.x)), "log_loss": float(found.fun)}
+
+
 def averages(truth, predicted, average):
     p, r, f, _ = precision_recall_fscore_support(truth, predicted, average=average, zero_division=0)
     return {f"{average}_precision": float(p), f"{average}_recall": float(r), f"{average}_f1": float(f)}
@@ -150,6 +170,7 @@ def expected(truth, scores):
         "confusion_matrix": confusion_matrix(truth, predicted, labels=labels).tolist(),
         "top_k": top_k(truth, scores),
         "calibration": calibration_error(truth, scores),
+        "temperature": temperature(truth, scores),
     }
 
 
@@ -160,6 +181,7 @@ def main():
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scikit_learn": sklearn.__version__,
+        "scipy": scipy.__version__,
         "n_bins": N_BINS,
         "cases": [
             {
