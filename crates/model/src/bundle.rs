@@ -271,3 +271,6 @@ fn read_weights(
     )?;
     Ok(weights)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -142,3 +142,47 @@ fn quoted(text: &str) -> String {
     quoted.push('"');
     quoted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::tests::small_bundle;
+
+    #[test]
+    fn strings_keep_what_they_hold_and_yaml_sees_only_what_it_allows() {
+        for (text, expected) in [
+            ("owl", r#""owl""#),
+            ("owl: \"x\" \\", r#""owl: \"x\" \\""#),
+            ("Grünfink", r#""Grünfink""#),
+            ("a\nb\u{7f}", r#""a\U0000000Ab\U0000007F""#),
+            ("\u{1f989}", r#""\U0001F989""#),
+            ("- {}", r#""- {}""#),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+
+    #[test]
+    fn mlflow_is_told_what_it_needs() {
+        let text = mlmodel(&small_bundle());
+        for line in [
+            "    loader_module: mlflow.onnx",
+            "    data: model.onnx",
+            "  - \"wren\"",
+            "  sample_rate: 8000",
+            "utc_time_created: \"2026-01-02 03:04:05\"",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "`{line}` in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_example_is_a_batch_of_one_waveform() {
+        let batch: Vec<Vec<f32>> = serde_json::from_str(&example()).unwrap();
+        assert_eq!((batch.len(), batch[0].len()), (1, 256));
+        assert!(batch[0].iter().any(|sample| sample.abs() > 0.4));
+    }
+}

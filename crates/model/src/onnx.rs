@@ -154,3 +154,6 @@ fn calibrated(graph: &mut GraphBuilder, scores: Value, temperature: f64) -> Valu
     let scaled = graph.mul(&logarithms, &sharpness);
     graph.apply("Softmax", &[&scaled], vec![Attribute::integer("axis", 1)])
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,9 @@ use crate::prepare::FrontEnd;
 /// The most values that one layer may give for one window: 256 MiB.
 const MAX_LAYER_VALUES: usize = 1 << 26;
 
+/// The most samples that one window may have: 64 MiB, ten minutes at 28 kHz.
+const MAX_WINDOW_SAMPLES: usize = 1 << 24;
+
 /// What has to fit together.
 pub(super) struct Parts<'a> {
     pub(super) labels: &'a LabelSet,
@@ -44,14 +47,27 @@ pub(super) fn parts(parts: &Parts<'_>, path: &Path) -> Result<(), ModelError> {
 type Fault<'a> = (&'a str, String);
 
 fn input(parts: &Parts<'_>) -> Result<(), Fault<'static>> {
+    let front_end = parts.front_end;
+    if let Err(error) = front_end.check() {
+        return Err(("front_end.clip", error.to_string()));
+    }
+    let n_samples = front_end.window_samples();
+    if n_samples > MAX_WINDOW_SAMPLES {
+        let reason = format!("a window has {n_samples} samples, more than {MAX_WINDOW_SAMPLES}");
+        return Err(("front_end.clip", reason));
+    }
     let expected = Shape {
-        height: parts.front_end.features.n_mels(),
-        width: parts.front_end.window_frames(),
+        height: front_end.features.n_mels(),
+        width: front_end.window_frames(),
         channels: 1,
     };
     let found = parts.network.input;
     if found != expected {
         let reason = format!("it is {found}, but the front end gives {expected}");
+        return Err(("network.input", reason));
+    }
+    if found.n_values() > MAX_LAYER_VALUES {
+        let reason = format!("{found} has more than {MAX_LAYER_VALUES} values");
         return Err(("network.input", reason));
     }
     Ok(())
