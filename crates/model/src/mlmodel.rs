@@ -14,15 +14,9 @@ const ONNX_VERSION: &str = "1.12.0";
 
 const REQUIREMENTS: &str = "mlflow>=2.10\nnumpy\nonnx>=1.12\nonnxruntime>=1.12\n";
 
-const PYTHON_ENV: &str = "\
-python: '3.11'
-build_dependencies:
-- pip
-- setuptools
-- wheel
-dependencies:
-- -r requirements.txt
-";
+/// The Python that environments made from the bundle get, and that the others
+/// are warned about. Nothing here depends on it.
+const PYTHON_VERSION: &str = "3.11";
 
 /// The files by name.
 pub(crate) fn files(bundle: &Bundle) -> Vec<(&'static str, Vec<u8>)> {
@@ -31,7 +25,7 @@ pub(crate) fn files(bundle: &Bundle) -> Vec<(&'static str, Vec<u8>)> {
         ("MLmodel", mlmodel(bundle).into_bytes()),
         ("requirements.txt", REQUIREMENTS.into()),
         ("conda.yaml", conda().into_bytes()),
-        ("python_env.yaml", PYTHON_ENV.into()),
+        ("python_env.yaml", python_env().into_bytes()),
         ("input_example.json", example.clone().into_bytes()),
         (
             "serving_input_example.json",
@@ -70,6 +64,7 @@ flavors:
       conda: conda.yaml
       virtualenv: python_env.yaml
     loader_module: mlflow.onnx
+    python_version: '{PYTHON_VERSION}'
 metadata:
   labels:
 {labels}  sample_rate: {rate}
@@ -88,6 +83,20 @@ signature:
     )
 }
 
+fn python_env() -> String {
+    format!(
+        "\
+python: '{PYTHON_VERSION}'
+build_dependencies:
+- pip
+- setuptools
+- wheel
+dependencies:
+- -r requirements.txt
+"
+    )
+}
+
 fn conda() -> String {
     let packages: String = REQUIREMENTS
         .lines()
@@ -98,7 +107,7 @@ fn conda() -> String {
 channels:
 - conda-forge
 dependencies:
-- python=3.11
+- python={PYTHON_VERSION}
 - pip
 - pip:
 {packages}name: mlflow-env

@@ -19,6 +19,7 @@
 //! same probabilities as we do is checked by `scripts/check_bundle.sh` in the
 //! repository.
 
+mod fourier;
 mod graph;
 mod network;
 mod proto;

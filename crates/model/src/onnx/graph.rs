@@ -4,12 +4,12 @@
 //! such as Netron shows which part of the program a node belongs to. Constants
 //! that occur twice are stored once.
 //!
-//! What the nodes compute is decided in [`super::waveform`], [`super::windows`]
+//! What the nodes compute is decided in [`super::waveform`], [`super::fourier`], [`super::windows`]
 //! and [`super::network`].
 
 use std::collections::HashMap;
 
-use super::proto::{self, Attribute, FLOAT, INT64, Node, Tensor};
+use super::proto::{self, Attribute, DOUBLE, FLOAT, INT64, Node, Tensor};
 
 /// The name of something a node reads or gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,20 @@ impl GraphBuilder {
             .flat_map(|value| value.to_le_bytes())
             .collect();
         self.constant(name, FLOAT, shape, raw)
+    }
+
+    /// Constant `f64` values. An empty shape is a scalar.
+    pub(crate) fn doubles(&mut self, name: &str, shape: &[usize], values: &[f64]) -> Value {
+        debug_assert_eq!(
+            shape.iter().product::<usize>(),
+            values.len(),
+            "shape of `{name}`"
+        );
+        let raw = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        self.constant(name, DOUBLE, shape, raw)
     }
 
     /// Constant `i64` values. An empty shape is a scalar.

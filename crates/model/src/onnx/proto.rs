@@ -12,6 +12,8 @@ use prost::Message;
 pub(crate) const FLOAT: i32 = 1;
 /// `TensorProto.DataType.INT64`.
 pub(crate) const INT64: i32 = 7;
+/// `TensorProto.DataType.DOUBLE`.
+pub(crate) const DOUBLE: i32 = 11;
 
 /// A whole file: a graph and what a reader needs to know to run it.
 #[derive(Clone, PartialEq, Message)]

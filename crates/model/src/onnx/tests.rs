@@ -5,9 +5,10 @@
 
 use std::collections::HashSet;
 
+use biophony_audio::{FeatureConfig, FeatureScale, Reference};
 use biophony_nn::{Layer, NamedTensor, Network, NetworkSpec, Padding, Shape};
 
-use super::proto::{FLOAT, Graph, INT64, Tensor};
+use super::proto::{DOUBLE, FLOAT, Graph, INT64, Tensor};
 use super::*;
 use crate::bundle::tests::small_bundle;
 use crate::prepare::{Cut, Pad};
@@ -106,7 +107,7 @@ fn constants_have_as_many_values_as_their_shape_says() {
     for tensor in graph(&small_bundle()).initializers {
         let width = match tensor.data_type {
             FLOAT => 4,
-            INT64 => 8,
+            INT64 | DOUBLE => 8,
             other => panic!("{}: data type {other}", tensor.name),
         };
         let n_values: i64 = tensor.dims.iter().product();
@@ -188,6 +189,29 @@ fn a_temperature_of_one_adds_nothing() {
     let with = count(&graph(&bundle), "Softmax");
     bundle.calibration.temperature = 1.0;
     assert_eq!((with, count(&graph(&bundle), "Softmax")), (2, 1));
+}
+
+#[test]
+fn a_range_beyond_single_precision_is_transformed_in_double_precision() {
+    for (power, top_db, n_doubles) in [
+        (2.0, Some(80.0), 0),
+        (2.0, Some(120.0), 3),
+        (2.0, None, 3),
+        (1.0, Some(80.0), 3),
+    ] {
+        let mut bundle = small_bundle();
+        let mut settings = bundle.front_end.features.settings();
+        settings.power = power;
+        settings.scale = FeatureScale::Db {
+            reference: Reference::Max,
+            amin: 1e-10,
+            top_db,
+        };
+        bundle.front_end.features = FeatureConfig::new(settings).unwrap();
+        let tables = graph(&bundle).initializers.into_iter();
+        let doubles = tables.filter(|tensor| tensor.data_type == DOUBLE).count();
+        assert_eq!(doubles, n_doubles, "power {power}, top_db {top_db:?}");
+    }
 }
 
 #[test]

@@ -1,20 +1,18 @@
 //! The front end inside the graph: from a waveform to its spectrogram.
 //!
 //! Padding is index arithmetic and one `Gather`, since ONNX's own `Pad` can
-//! neither repeat a clip nor reflect one that is shorter than the padding. The
-//! Fourier transform is a convolution whose kernels are gathered from one
-//! period of a cosine and a sine when the file is opened: measured in
-//! onnxruntime, it is as fast as the `STFT` operator and two to five times
-//! as accurate in decibels, and the kernels' 4 MB stay out of the file.
+//! neither repeat a clip nor reflect one that is shorter than the padding.
 //!
 //! The rules themselves live in [`crate::prepare`] and in `biophony-audio`;
-//! cutting windows out of the spectrogram lives in [`super::windows`].
+//! the Fourier transform lives in [`super::fourier`], cutting windows out of the
+//! spectrogram in [`super::windows`].
 
-use std::f64::consts::{LN_10, TAU};
+use std::f64::consts::LN_10;
 use std::ops::Range;
 
 use biophony_audio::{FeatureConfig, FeatureExtractor, FeatureScale, PadMode, Reference};
 
+use super::fourier::power_spectrum;
 use super::graph::{GraphBuilder, Value, as_i64};
 use super::proto::Attribute;
 use crate::error::ModelError;
@@ -41,7 +39,11 @@ pub(crate) fn spectrogram(
     graph.enter("pad");
     let padded = pad_to_window(graph, waveform, front); // [batch, samples']
     graph.enter("stft");
-    let power = power_spectrum(graph, &padded, &front.features, extractor.window(), &bins);
+    let centered = match front.features.center() {
+        true => center(graph, &padded, &front.features),
+        false => padded,
+    };
+    let power = power_spectrum(graph, &centered, &front.features, &bins);
     graph.enter("mel");
     let mel = mel_bands(graph, &power, &filterbank, &front.features, &bins); // [batch, bands, frames]
     graph.enter("scale");
@@ -158,37 +160,6 @@ fn heard_bins(filterbank: &[f32], n_bins: usize) -> Range<usize> {
     first..last + 1
 }
 
-/// Magnitudes of the short-time Fourier transform, raised to `power`.
-///
-/// # Shapes
-///
-/// - `signal`: `[batch, samples]`
-/// - returns `[batch, bins, frames]`
-fn power_spectrum(
-    graph: &mut GraphBuilder,
-    signal: &Value,
-    features: &FeatureConfig,
-    window: &[f32],
-    bins: &Range<usize>,
-) -> Value {
-    let centered = if features.center() {
-        center(graph, signal, features)
-    } else {
-        signal.clone()
-    };
-    let kernels = fourier_kernels(graph, window, bins); // [2 * bins, 1, n_fft]
-    let axes = graph.axes(&[1]);
-    let one_channel = graph.op("Unsqueeze", &[&centered, &axes]); // [batch, 1, samples]
-    let strides = Attribute::integers("strides", &[as_i64(features.hop_length())]);
-    let both = graph.apply("Conv", &[&one_channel, &kernels], vec![strides]);
-    let shape = graph.integers("shape", &[4], &[0, 2, as_i64(bins.len()), -1]);
-    let parts = graph.op("Reshape", &[&both, &shape]); // [batch, 2, bins, frames]
-    let squares = graph.mul(&parts, &parts);
-    let keep = Attribute::integer("keepdims", 0);
-    let power = graph.apply("ReduceSum", &[&squares, &axes], vec![keep]); // [batch, bins, frames]
-    raise(graph, power, features.power())
-}
-
 /// Extends a signal by half a window at both ends, as librosa does.
 fn center(graph: &mut GraphBuilder, signal: &Value, features: &FeatureConfig) -> Value {
     let beyond = match features.pad_mode() {
@@ -204,47 +175,6 @@ fn center(graph: &mut GraphBuilder, signal: &Value, features: &FeatureConfig) ->
     let n_samples = graph.size(signal, 1);
     let end = graph.add(&n_samples, &half);
     extend(graph, signal, &start, &end, beyond)
-}
-
-/// Windowed cosines and sines of the wanted bins, `[2 * bins, 1, n_fft]`.
-///
-/// `cos(2π k n / N)` has the period `N` in `k n`, so that one table of `N`
-/// values, rounded once from `f64`, holds them all.
-fn fourier_kernels(graph: &mut GraphBuilder, window: &[f32], bins: &Range<usize>) -> Value {
-    let n = window.len();
-    let angles = (0..n).map(|i| TAU * i as f64 / n as f64);
-    let cosine: Vec<f32> = angles.clone().map(|angle| angle.cos() as f32).collect();
-    let sine: Vec<f32> = angles.map(|angle| angle.sin() as f32).collect();
-    let bin_numbers: Vec<i64> = bins.clone().map(as_i64).collect();
-    let times: Vec<i64> = (0..n).map(as_i64).collect();
-
-    let bin_numbers = graph.integers("bins", &[bins.len(), 1], &bin_numbers);
-    let times = graph.integers("times", &[1, n], &times);
-    let n_fft = graph.integer(n);
-    let turns = graph.mul(&bin_numbers, &times);
-    let phases = graph.op("Mod", &[&turns, &n_fft]); // [bins, n_fft]
-    let cosine = graph.floats("cosine", &[n], &cosine);
-    let cosines = graph.op("Gather", &[&cosine, &phases]);
-    let sine = graph.floats("sine", &[n], &sine);
-    let sines = graph.op("Gather", &[&sine, &phases]);
-    let along_bins = vec![Attribute::integer("axis", 0)];
-    let waves = graph.apply("Concat", &[&cosines, &sines], along_bins); // [2 * bins, n_fft]
-    let window = graph.floats("window", &[n], window);
-    let windowed = graph.mul(&waves, &window);
-    let axes = graph.axes(&[1]);
-    graph.op("Unsqueeze", &[&windowed, &axes])
-}
-
-/// From squared magnitudes to magnitudes raised to `power`.
-fn raise(graph: &mut GraphBuilder, squared: Value, power: f32) -> Value {
-    if power == 2.0 {
-        squared
-    } else if power == 1.0 {
-        graph.op("Sqrt", &[&squared])
-    } else {
-        let exponent = graph.float(power / 2.0);
-        graph.op("Pow", &[&squared, &exponent])
-    }
 }
 
 /// Gathers the spectrum into mel bands: `[batch, bins, frames]` to
