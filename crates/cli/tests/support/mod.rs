@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use assert_cmd::Command;
 
 /// Settings under which training takes about a second.
-pub const SMALL: &str = r#"
+pub(crate) const SMALL: &str = r#"
 [features]
 sample_rate = 8000
 n_fft = 256
@@ -30,13 +30,13 @@ bootstrap = 50
 "#;
 
 /// A folder of its own for one test, removed when the test ends.
-pub struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
     /// Three classes of ten short clips in `clips/`, and [`SMALL`] settings.
-    pub fn with_collection() -> Self {
+    pub(crate) fn with_collection() -> Self {
         let place = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
         };
@@ -54,12 +54,12 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs `biophony` here and returns whatever it did.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments)
             .output()
             .expect("the program starts")
@@ -67,7 +67,7 @@ impl Place {
 
     /// Runs `biophony` here, expects `code`, and returns standard output.
     #[track_caller]
-    pub fn expect(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(
@@ -80,7 +80,7 @@ impl Place {
 
     /// Runs `biophony` here, expects `code`, and returns standard error.
     #[track_caller]
-    pub fn complaint(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn complaint(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let errors = String::from_utf8(output.stderr).expect("errors are UTF-8");
         assert_eq!(
@@ -91,7 +91,7 @@ impl Place {
         errors
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("biophony"));
         command.current_dir(self.folder.path()).args(arguments);
         for (name, _) in std::env::vars_os() {
@@ -104,7 +104,7 @@ impl Place {
 }
 
 /// A collection with a model trained on it, made once for all tests of a file.
-pub fn trained() -> &'static Place {
+pub(crate) fn trained() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
     PLACE.get_or_init(|| {
         let place = Place::with_collection();
@@ -114,7 +114,7 @@ pub fn trained() -> &'static Place {
 }
 
 /// Writes a clip of class 0 (a hum), 1 (noise) or 2 (clicks), 16-bit at 8 kHz.
-pub fn write_sound(path: &Path, class: usize, index: u32) {
+pub(crate) fn write_sound(path: &Path, class: usize, index: u32) {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: 8000,
