@@ -12,7 +12,7 @@ use crate::onnx::OUTPUT;
 /// The version of the ONNX specification that `model.onnx` keeps to.
 const ONNX_VERSION: &str = "1.12.0";
 
-const REQUIREMENTS: &str = "mlflow>=2.10\nnumpy\nonnx>=1.12\nonnxruntime>=1.12\n";
+const REQUIREMENTS: &str = "mlflow>=2.10\nnumpy\nonnx>=1.12\nonnxruntime>=1.16\n";
 
 /// The Python that environments made from the bundle get, and that the others
 /// are warned about. Nothing here depends on it.
