@@ -15,6 +15,7 @@ pub(crate) use gradient::ConvGradient;
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
 use crate::kernels::{Finish, Kernels, Taps};
+use crate::view::View;
 
 /// A convolution with its weights packed for the kernels.
 #[derive(Debug)]
@@ -77,9 +78,9 @@ impl Convolution {
         }
     }
 
-    /// How many values [`Convolution::rows`] wants as scratch for so many rows.
-    pub(crate) fn scratch_len(&self, rows: usize) -> usize {
-        seen_len(&self.geometry, rows, self.kernels)
+    /// How many values [`Convolution::rows`] wants as scratch for so many rows of such an image.
+    pub(crate) fn scratch_len(&self, image: View<'_>, rows: usize) -> usize {
+        seen_len(&self.geometry, image, rows, self.kernels)
     }
 
     /// Computes some rows of the result for one image.
@@ -90,7 +91,7 @@ impl Convolution {
     /// - `y`: `[rows, width, channels]` of the output
     pub(crate) fn rows(
         &self,
-        image: &[f32],
+        image: View<'_>,
         rows: Range<usize>,
         scratch: &mut [f32],
         y: &mut [f32],
@@ -100,7 +101,7 @@ impl Convolution {
             return;
         }
         let geometry = &self.geometry;
-        let seen = Seen::of(geometry, image, rows, scratch);
+        let seen = Seen::of(geometry, self.kernels, image, rows, scratch);
         let per_group = geometry.outputs_per_group();
         match &self.filters {
             Filters::Grouped(groups) => {
@@ -130,21 +131,23 @@ impl<'a> Seen<'a> {
     /// Copies what is seen into scratch, or refers to the image if that will do.
     fn of(
         geometry: &ConvGeometry,
-        image: &'a [f32],
+        kernels: &Kernels,
+        image: View<'a>,
         rows: Range<usize>,
         scratch: &'a mut [f32],
     ) -> Self {
         let input = geometry.input;
-        let [stride_down, _] = geometry.stride;
-        let (values, columns) = if sees_directly(geometry) {
-            let from = rows.start * stride_down * input.width * input.channels;
-            (&image[from..], input.width)
+        let first = rows.start * geometry.stride[0];
+        let (values, columns) = if sees_directly(geometry, image) {
+            (
+                &image.values[first * input.width * input.channels..],
+                input.width,
+            )
         } else {
-            let (n_rows, n_columns) = seen_extent(geometry, rows.len());
-            let first = (rows.start * stride_down) as isize - geometry.padding[0] as isize;
-            let left = -(geometry.padding[1] as isize);
-            copy_part(geometry, image, (first, n_rows), (left, n_columns), scratch);
-            (&*scratch, n_columns)
+            let extent = seen_extent(geometry, rows.len());
+            let first = first as isize - geometry.padding[0] as isize;
+            copy_rows(geometry, kernels, image, first, extent, scratch);
+            (&*scratch, extent.1)
         };
         let pitch = columns * input.channels;
         Self {
@@ -155,10 +158,10 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Whether no zeros are needed. Depthwise kernels read whole vectors, for which an
-/// image may be too short.
-fn sees_directly(geometry: &ConvGeometry) -> bool {
-    geometry.padding == [0, 0] && !geometry.is_depthwise()
+/// Whether the image is seen as it is, without zeros around. Depthwise kernels read
+/// whole vectors, for which an image may be too short.
+fn sees_directly(geometry: &ConvGeometry, image: View<'_>) -> bool {
+    geometry.padding == [0, 0] && image.pending.is_none() && !geometry.is_depthwise()
 }
 
 /// The rows and columns of the input that so many rows of the result see.
@@ -172,8 +175,8 @@ fn seen_extent(geometry: &ConvGeometry, rows: usize) -> (usize, usize) {
 }
 
 /// The length of a copy of what so many rows see, readable in whole vectors.
-fn seen_len(geometry: &ConvGeometry, rows: usize, kernels: &Kernels) -> usize {
-    if sees_directly(geometry) {
+fn seen_len(geometry: &ConvGeometry, image: View<'_>, rows: usize, kernels: &Kernels) -> usize {
+    if sees_directly(geometry, image) {
         return 0;
     }
     let (rows, columns) = seen_extent(geometry, rows);
@@ -219,34 +222,37 @@ fn taps(geometry: &ConvGeometry, pitch: usize) -> Taps {
     }
 }
 
-/// Copies a rectangle of an image, given as first row or column and their number;
-/// what lies outside of the image is zero.
-fn copy_part(
+/// Copies rows of an image, doing what is pending to its values; what lies outside
+/// of the image is zero. Columns begin beyond the left border by the padding.
+fn copy_rows(
     geometry: &ConvGeometry,
-    image: &[f32],
-    (first_row, n_rows): (isize, usize),
-    (first_column, n_columns): (isize, usize),
+    kernels: &Kernels,
+    image: View<'_>,
+    first: isize,
+    (n_rows, n_columns): (usize, usize),
     copy: &mut [f32],
 ) {
     let input = geometry.input;
     let channels = input.channels;
-    let left = first_column.min(0).unsigned_abs().min(n_columns);
-    let from_column = first_column.max(0) as usize;
-    let inside = (n_columns - left).min(input.width.saturating_sub(from_column));
+    let left = geometry.padding[1].min(n_columns);
+    let inside = (n_columns - left).min(input.width);
     let inside_values = left * channels..(left + inside) * channels;
     for (index, copy) in copy
         .chunks_exact_mut(n_columns * channels)
         .take(n_rows)
         .enumerate()
     {
-        let row = first_row + index as isize;
+        let row = first + index as isize;
         if row < 0 || row >= input.height as isize {
             copy.fill(0.0);
             continue;
         }
-        let from = (row as usize * input.width + from_column) * channels;
+        let from = row as usize * input.width * channels;
+        let x = &image.values[from..from + inside * channels];
         copy[..inside_values.start].fill(0.0);
         copy[inside_values.end..].fill(0.0);
-        copy[inside_values.clone()].copy_from_slice(&image[from..from + inside * channels]);
+        image
+            .pending
+            .apply(kernels, x, &mut copy[inside_values.clone()]);
     }
 }

@@ -29,7 +29,7 @@ mod x86;
 use std::sync::OnceLock;
 
 use depthwise::{DepthwiseTile, DepthwiseWeightTile};
-pub(crate) use elementwise::{PoolRow, period, repeat_channels};
+pub(crate) use elementwise::{NormConstants, PoolRow, period, repeat_channels};
 use instruction_sets::Elementwise;
 use tile::{ConvTile, WeightTile};
 pub(crate) use tile::{Finish, Taps};

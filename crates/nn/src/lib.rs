@@ -30,6 +30,7 @@ mod sharing;
 mod spec;
 mod summary;
 mod training;
+mod view;
 
 pub use error::{NnError, Result};
 pub use inference::Inference;

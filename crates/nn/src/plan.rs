@@ -16,6 +16,16 @@ pub(crate) struct Plan {
     pub(crate) output: ValueId,
 }
 
+/// How a value of a network in training is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Storage {
+    /// As it is.
+    Done,
+    /// As it was before a batch-norm and ReLU that its readers do themselves; which
+    /// step's, and the value in whose buffer it lies.
+    Pending { step: usize, buffer: ValueId },
+}
+
 /// One pass over the activations.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -75,6 +85,38 @@ impl Plan {
         }
     }
 
+    /// How each value is stored, if its step stores it.
+    ///
+    /// The result of a batch-norm is left pending if all who read it are convolutions
+    /// of images, which copy what they read anyway.
+    pub(crate) fn storage(&self) -> Vec<Storage> {
+        let mut storage = vec![Storage::Done; self.shapes.len()];
+        for (index, step) in self.steps.iter().enumerate() {
+            let StepOperation::Block(block) = &step.operation else {
+                continue;
+            };
+            let mut readers = self
+                .steps
+                .iter()
+                .filter(|reader| reader.inputs().any(|id| id == step.output));
+            let pending = block.norm.is_some()
+                && step.output != self.output
+                && readers.all(Step::is_image_convolution);
+            if pending {
+                let buffer = if block.pool.is_some() {
+                    step.output
+                } else {
+                    block.raw
+                };
+                storage[step.output] = Storage::Pending {
+                    step: index,
+                    buffer,
+                };
+            }
+        }
+        storage
+    }
+
     /// Whether each value depends on a learned parameter, so that its gradient is needed.
     pub(crate) fn needs_gradient(&self) -> Vec<bool> {
         let mut needed = vec![false; self.shapes.len()];
@@ -91,6 +133,16 @@ impl Plan {
 }
 
 impl Step {
+    /// Whether the step reads its input only to convolve it, image by image.
+    fn is_image_convolution(&self) -> bool {
+        match &self.operation {
+            StepOperation::Block(Block {
+                conv: Some(conv), ..
+            }) => !conv.geometry.is_dense(),
+            _ => false,
+        }
+    }
+
     /// The values that the step reads.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = ValueId> {
         let other = match self.operation {
@@ -300,6 +352,29 @@ mod tests {
             Layer::Relu,
         ];
         assert_eq!(letters(layers), "c nr c +r");
+    }
+
+    #[test]
+    fn batch_norm_is_left_to_convolutions_that_read_it() {
+        let norm = Layer::batch_norm;
+        let pending = |layers| {
+            let storage = plan(layers).storage();
+            storage
+                .iter()
+                .filter(|storage| **storage != Storage::Done)
+                .count()
+        };
+        assert_eq!(pending(vec![conv(4), norm(), conv(4), norm()]), 1);
+        assert_eq!(
+            pending(vec![conv(4), norm(), Layer::Relu, POOL, conv(4)]),
+            1
+        );
+        assert_eq!(pending(vec![conv(4), norm(), Layer::Flatten]), 0);
+        let residual = Layer::Residual {
+            body: vec![conv(4)],
+            shortcut: vec![],
+        };
+        assert_eq!(pending(vec![conv(4), norm(), residual]), 0);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! The workspace of training: the forward and backward passes over one batch.
 
+mod stored;
+
 use crate::gradients::Gradients;
+use stored::StoredValues;
+
 use crate::graph::ValueId;
 use crate::kernels::Kernels;
-use crate::layers::block::{BlockGradients, BlockState, BlockValues};
+use crate::layers::block::{BlockGradients, BlockNeeds, BlockState, BlockValues};
 use crate::layers::simple::{self, DropoutMask};
 use crate::layers::{Arrival, Context};
 use crate::parameters::{Parameters, Role};
-use crate::plan::{Plan, Step, StepOperation};
+use crate::plan::{Plan, Step, StepOperation, Storage};
 use crate::scratch::ScratchPool;
 use crate::{NamedTensor, Network};
 
@@ -26,6 +30,7 @@ pub struct Training {
     dropout_seed: u64,
     /// By [`ValueId`]; empty for those that are never stored.
     values: Vec<Vec<f32>>,
+    storage: Vec<Storage>,
     gradients: Gradients,
     parameters: Parameters,
     /// Gradients of all learned values.
@@ -54,12 +59,19 @@ impl Training {
     ) -> Self {
         let plan = Plan::new(&network.graph);
         let gradients = Gradients::new(&plan, max_batch);
+        let storage = plan.storage();
         let states: Vec<StepState> = plan
             .steps
             .iter()
-            .map(|step| StepState::new(kernels, &plan, step, max_batch, &gradients))
+            .map(|step| {
+                let needs = BlockNeeds {
+                    input_gradient: gradients.is_needed(step.input),
+                    pending: storage[step.output] != Storage::Done,
+                };
+                StepState::new(kernels, &plan, step, max_batch, needs)
+            })
             .collect();
-        let values = allocate_values(&plan, &states, max_batch);
+        let values = allocate_values(&plan, &storage, &states, max_batch);
         Self {
             kernels,
             plan,
@@ -68,6 +80,7 @@ impl Training {
             n: 0,
             dropout_seed: 0,
             values,
+            storage,
             gradients,
             parameters: network.graph.parameters.clone(),
             learned: vec![0.0; network.n_parameters()],
@@ -117,59 +130,64 @@ impl Training {
         let n = self.n;
         let (from, to) = (self.plan.shapes[step.input], self.plan.shapes[step.output]);
         let mut output = std::mem::take(&mut self.values[step.output]);
-        let y = &mut output[..n * to.n_values()];
-        match (&step.operation, &mut self.states[index]) {
+        // A result that is left pending in another buffer has none.
+        let y_len = output.len().min(n * to.n_values());
+        let y = &mut output[..y_len];
+        let mut raw = self.take_raw(index);
+        let step = &self.plan.steps[index];
+        let (earlier, later) = self.states.split_at_mut(index);
+        let values = StoredValues {
+            plan: &self.plan,
+            storage: &self.storage,
+            values: &self.values,
+            states: earlier,
+            n,
+        };
+        match (&step.operation, &mut later[0]) {
             (StepOperation::Block(block), StepState::Block(state)) => {
                 let context = Context {
                     kernels: self.kernels,
                     scratch: &self.scratch,
                     n,
                 };
-                let mut raw = match state.keeps_raw() {
-                    true => std::mem::take(&mut self.values[block.raw]),
-                    false => Vec::new(),
-                };
                 let raw_len = n * self.plan.shapes[block.raw].n_values();
                 let values = BlockValues {
-                    input: &self.values[step.input][..n * from.n_values()],
-                    raw: raw.get_mut(..raw_len),
+                    input: values.view(step.input),
+                    raw: raw.as_mut().map(|(_, raw)| &mut raw[..raw_len]),
                     output: y,
                 };
                 state.forward(context, network, values);
-                if state.keeps_raw() {
-                    self.values[block.raw] = raw;
-                }
             }
-            (operation, state) => {
-                let x = &self.values[step.input][..n * from.n_values()];
-                match (operation, state) {
-                    (StepOperation::AveragePool(window), _) => {
-                        simple::average_pool(*window, from, to, x, y);
-                    }
-                    (StepOperation::GlobalPool(kind), StepState::GlobalPool { places }) => {
-                        simple::global_pool(*kind, from, x, y, places);
-                    }
-                    (StepOperation::Flatten, _) => simple::flatten(from, x, y),
-                    (StepOperation::Dropout { rate }, _) => {
-                        let mask = self.dropout_mask(*rate, index);
-                        mask.apply(x, y, Arrival::First);
-                    }
-                    (StepOperation::Add { other, relu }, _) => {
-                        let other = &self.values[*other][..y.len()];
-                        simple::add(self.kernels, *relu, x, other, y);
-                    }
-                    _ => unreachable!("states are made for their steps"),
-                }
+            (StepOperation::AveragePool(window), _) => {
+                simple::average_pool(*window, from, to, values.stored(step.input), y);
             }
+            (StepOperation::GlobalPool(kind), StepState::GlobalPool { places }) => {
+                simple::global_pool(*kind, from, values.stored(step.input), y, places);
+            }
+            (StepOperation::Flatten, _) => simple::flatten(from, values.stored(step.input), y),
+            (StepOperation::Dropout { rate }, _) => {
+                let mask = DropoutMask::new(*rate, self.dropout_seed, index);
+                mask.apply(values.stored(step.input), y, Arrival::First);
+            }
+            (StepOperation::Add { other, relu }, _) => {
+                let (a, b) = (values.stored(step.input), values.stored(*other));
+                simple::add(self.kernels, *relu, a, b, y);
+            }
+            _ => unreachable!("states are made for their steps"),
         }
         self.values[step.output] = output;
+        if let Some((id, raw)) = raw {
+            self.values[id] = raw;
+        }
     }
 
-    fn dropout_mask(&self, rate: f32, step: usize) -> DropoutMask {
-        DropoutMask {
-            rate,
-            seed: self.dropout_seed,
-            layer: step as u64,
+    /// Takes out the buffer for a convolution's result where it is not the step's.
+    fn take_raw(&mut self, index: usize) -> Option<(ValueId, Vec<f32>)> {
+        match (&self.plan.steps[index].operation, &self.states[index]) {
+            (StepOperation::Block(block), StepState::Block(state)) if state.keeps_raw() => {
+                Some((block.raw, std::mem::take(&mut self.values[block.raw])))
+            }
+            _ => None,
         }
     }
 
@@ -206,7 +224,7 @@ impl Training {
         let dy = &mut d_output[..n * to.n_values()];
         if let StepOperation::Add { other, relu } = step.operation {
             if relu {
-                self.kernels.relu_mask(dy, self.value(step.output));
+                simple::relu_mask(dy, self.value(step.output));
             }
             self.gradients.add(other, dy, self.kernels);
             self.gradients.put_back(step.output, d_output);
@@ -217,22 +235,27 @@ impl Training {
         let dx = d_input
             .as_mut()
             .map(|(dx, arrival)| (&mut dx[..n * from.n_values()], *arrival));
-        match (&step.operation, &mut self.states[index], dx) {
+        let (earlier, later) = self.states.split_at_mut(index);
+        let values = StoredValues {
+            plan: &self.plan,
+            storage: &self.storage,
+            values: &self.values,
+            states: earlier,
+            n,
+        };
+        match (&step.operation, &mut later[0], dx) {
             (StepOperation::Block(block), StepState::Block(state), dx) => {
                 let context = Context {
                     kernels: self.kernels,
                     scratch: &self.scratch,
                     n,
                 };
-                let raw = if state.keeps_raw() || block.conv.is_none() {
-                    block.raw
-                } else {
-                    step.output
-                };
-                let len = |id: ValueId| n * self.plan.shapes[id].n_values();
+                let has_raw = state.keeps_raw() || block.conv.is_none();
+                let raw = if has_raw { block.raw } else { step.output };
                 let gradients = BlockGradients {
-                    input: &self.values[step.input][..len(step.input)],
-                    raw: &self.values[raw][..len(raw)],
+                    input: values.view(step.input),
+                    raw: values.stored(raw),
+                    output: values.stored(step.output),
                     dy,
                     dx,
                     learned: &mut self.learned,
@@ -252,7 +275,8 @@ impl Training {
                 simple::flatten_backward(from, dy, dx, arrival);
             }
             (StepOperation::Dropout { rate }, _, Some((dx, arrival))) => {
-                self.dropout_mask(*rate, index).apply(dy, dx, arrival);
+                let mask = DropoutMask::new(*rate, self.dropout_seed, index);
+                mask.apply(dy, dx, arrival);
             }
             _ => unreachable!("states are made for their steps"),
         }
@@ -282,12 +306,11 @@ impl StepState {
         plan: &Plan,
         step: &Step,
         max_batch: usize,
-        gradients: &Gradients,
+        needs: BlockNeeds,
     ) -> Self {
         match &step.operation {
             StepOperation::Block(block) => {
-                let needed = gradients.is_needed(step.input);
-                let state = BlockState::new(kernels, plan, step, block, max_batch, needed);
+                let state = BlockState::new(kernels, plan, step, block, max_batch, needs);
                 Self::Block(Box::new(state))
             }
             StepOperation::GlobalPool(_) => {
@@ -302,12 +325,20 @@ impl StepState {
 }
 
 /// Buffers for the values that are stored.
-fn allocate_values(plan: &Plan, states: &[StepState], max_batch: usize) -> Vec<Vec<f32>> {
+fn allocate_values(
+    plan: &Plan,
+    storage: &[Storage],
+    states: &[StepState],
+    max_batch: usize,
+) -> Vec<Vec<f32>> {
     let mut values = vec![Vec::new(); plan.shapes.len()];
     let mut allocate = |id: ValueId| values[id] = vec![0.0; max_batch * plan.shapes[id].n_values()];
     allocate(0);
     for (step, state) in plan.steps.iter().zip(states) {
-        allocate(step.output);
+        match storage[step.output] {
+            Storage::Pending { buffer, .. } if buffer != step.output => {}
+            _ => allocate(step.output),
+        }
         if let (StepOperation::Block(block), StepState::Block(state)) = (&step.operation, state)
             && state.keeps_raw()
         {

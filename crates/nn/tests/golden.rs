@@ -54,7 +54,7 @@ fn noise(n: usize, seed: u32) -> Vec<f32> {
             .wrapping_add(seed.wrapping_mul(7919))
             .wrapping_mul(2_654_435_761);
         x ^= x >> 16;
-        x = x.wrapping_mul(0x45d9_f3b);
+        x = x.wrapping_mul(0x045d_9f3b);
         x ^= x >> 16;
         (f64::from(x >> 8) / f64::from(1 << 23) - 1.0) as f32
     };

@@ -13,6 +13,7 @@ use super::{Seen, seen_len};
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
 use crate::kernels::{Finish, Kernels, Taps};
+use crate::view::View;
 
 /// The gradients of a convolution, one image at a time.
 #[derive(Debug)]
@@ -155,9 +156,9 @@ impl ConvGradient {
         rows * columns * self.geometry.output.channels + self.kernels.lanes()
     }
 
-    /// The scratch that [`ConvGradient::weights`] wants.
-    pub(crate) fn scratch_len(&self) -> usize {
-        seen_len(&self.geometry, self.geometry.output.height, self.kernels)
+    /// The scratch that [`ConvGradient::weights`] wants for so many rows of such an image.
+    pub(crate) fn scratch_len(&self, image: View<'_>, rows: usize) -> usize {
+        seen_len(&self.geometry, image, rows, self.kernels)
     }
 
     /// The length of a gradient of all weights, with padded rows.
@@ -182,26 +183,29 @@ impl ConvGradient {
                 .next_multiple_of(self.kernels.lanes())
     }
 
-    /// Fills a frame: zeros around rows of the gradient of a result, which
-    /// `row(index, values)` writes one by one.
-    pub(crate) fn fill_frame(&self, framed: &mut [f32], mut row: impl FnMut(usize, &mut [f32])) {
+    /// Fills the zeros of a frame.
+    pub(crate) fn fill_border(&self, framed: &mut [f32]) {
         let output = self.geometry.output;
         let [above, left] = self.frame.before;
         let pitch = self.frame.extent[1] * output.channels;
         let inside = left * output.channels..(left + output.width) * output.channels;
-        for (index, values) in framed
-            .chunks_exact_mut(pitch)
-            .take(self.frame.extent[0])
-            .enumerate()
-        {
+        let rows = framed.chunks_exact_mut(pitch).take(self.frame.extent[0]);
+        for (index, values) in rows.enumerate() {
             if index < above || index >= above + output.height {
                 values.fill(0.0);
-                continue;
+            } else {
+                values[..inside.start].fill(0.0);
+                values[inside.end..].fill(0.0);
             }
-            values[..inside.start].fill(0.0);
-            row(index - above, &mut values[inside.clone()]);
-            values[inside.end..].fill(0.0);
         }
+    }
+
+    /// One row of the gradient of a result, in its frame.
+    pub(crate) fn row_mut<'f>(&self, framed: &'f mut [f32], row: usize) -> &'f mut [f32] {
+        let output = self.geometry.output;
+        let [above, left] = self.frame.before;
+        let from = ((above + row) * self.frame.extent[1] + left) * output.channels;
+        &mut framed[from..from + output.width * output.channels]
     }
 
     /// The gradient of an input image from the framed gradient of its result.
@@ -267,23 +271,25 @@ impl ConvGradient {
         }
     }
 
-    /// Adds to `dw` (padded rows) the gradient of the weights from one image.
+    /// Adds to `dw` (padded rows) the gradient of the weights from some rows of one image.
     pub(crate) fn weights(
         &self,
-        image: &[f32],
+        image: View<'_>,
+        rows: Range<usize>,
         framed: &[f32],
         scratch: &mut [f32],
         dw: &mut [f32],
     ) {
         let geometry = &self.geometry;
         let output = geometry.output;
-        let seen = Seen::of(geometry, image, 0..output.height, scratch);
+        let [above, left] = self.frame.before;
         let pitch = self.frame.extent[1] * output.channels;
+        let dy = &framed[(above + rows.start) * pitch + left * output.channels..];
+        let seen = Seen::of(geometry, self.kernels, image, rows, scratch);
         let grid = Grid {
             y_row: pitch,
             ..seen.grid
         };
-        let dy = &framed[self.frame.before[0] * pitch + self.frame.before[1] * output.channels..];
         if geometry.is_depthwise() {
             self.kernels
                 .depthwise_weight(seen.values, grid, seen.taps, dy, output.channels, dw);

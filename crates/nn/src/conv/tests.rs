@@ -6,6 +6,7 @@ use super::{ConvGradient, Convolution};
 use crate::graph::ConvGeometry;
 use crate::kernels::{Finish, Kernels};
 use crate::random::Random;
+use crate::view::View;
 use crate::{Padding, Shape};
 
 /// The textbook definition: `visit(output index, input index, weight index)` for
@@ -79,15 +80,27 @@ fn check_result(kernels: &'static Kernels, geometry: ConvGeometry) {
 
     let mut conv = Convolution::new(kernels, geometry);
     conv.pack(&weights, Some(&bias));
-    let mut scratch = vec![f32::NAN; conv.scratch_len(output.height)];
+    let mut scratch = vec![f32::NAN; conv.scratch_len(View::plain(&x), output.height)];
     let mut y = vec![f32::NAN; output.n_values()];
     let half = output.height / 2;
     let (upper, lower) = y.split_at_mut(half * output.width * output.channels);
-    conv.rows(&x, 0..half, &mut scratch, upper, Finish::Write);
-    conv.rows(&x, half..output.height, &mut scratch, lower, Finish::Write);
+    conv.rows(View::plain(&x), 0..half, &mut scratch, upper, Finish::Write);
+    conv.rows(
+        View::plain(&x),
+        half..output.height,
+        &mut scratch,
+        lower,
+        Finish::Write,
+    );
     assert_close("result", kernels, &y, &expected);
 
-    conv.rows(&x, 0..output.height, &mut scratch, &mut y, Finish::Relu);
+    conv.rows(
+        View::plain(&x),
+        0..output.height,
+        &mut scratch,
+        &mut y,
+        Finish::Relu,
+    );
     let rectified: Vec<f64> = expected.iter().map(|value| value.max(0.0)).collect();
     assert_close("rectified result", kernels, &y, &rectified);
 }
@@ -107,9 +120,10 @@ fn check_gradients(kernels: &'static Kernels, geometry: ConvGeometry) {
     gradient.pack(&weights);
     let mut frame = vec![f32::NAN; gradient.framed_len()];
     let row_len = output.width * output.channels;
-    gradient.fill_frame(&mut frame, |row, values| {
-        values.copy_from_slice(&dy[row * row_len..(row + 1) * row_len]);
-    });
+    gradient.fill_border(&mut frame);
+    for (row, values) in dy.chunks_exact(row_len).enumerate() {
+        gradient.row_mut(&mut frame, row).copy_from_slice(values);
+    }
     let mut found = vec![f32::NAN; x.len()];
     gradient.input(&frame, &mut found, Finish::Write);
     assert_close("input gradient", kernels, &found, &dx);
@@ -117,10 +131,13 @@ fn check_gradients(kernels: &'static Kernels, geometry: ConvGeometry) {
     let twice: Vec<f64> = dx.iter().map(|value| 2.0 * value).collect();
     assert_close("added input gradient", kernels, &found, &twice);
 
-    let mut scratch = vec![f32::NAN; gradient.scratch_len()];
+    let mut scratch = vec![f32::NAN; gradient.scratch_len(View::plain(&x), output.height)];
     let mut partials = vec![0.0; 2 * gradient.padded_weights_len()];
     for partial in partials.chunks_exact_mut(gradient.padded_weights_len()) {
-        gradient.weights(&x, &frame, &mut scratch, partial);
+        let half = output.height / 2;
+        for rows in [0..half, half..output.height] {
+            gradient.weights(View::plain(&x), rows, &frame, &mut scratch, partial);
+        }
     }
     let mut found = vec![f32::NAN; weights.len()];
     for (tap, row) in found.chunks_exact_mut(output.channels).enumerate() {

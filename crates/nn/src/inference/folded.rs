@@ -6,10 +6,11 @@ use super::Threads;
 use crate::conv::Convolution;
 use crate::graph::BatchNorm;
 use crate::kernels::{Finish, Kernels, period, repeat_channels};
-use crate::layers::block::{Activation, pool_row};
+use crate::layers::block::pool_row;
 use crate::layers::simple;
 use crate::plan::{Block, ConvLayer, Plan, Step, StepOperation};
 use crate::scratch::{Lengths, ScratchPool};
+use crate::view::{Activation, View};
 use crate::{Network, Shape};
 
 /// A step with its weights in the form that it runs with.
@@ -166,7 +167,7 @@ impl FoldedStep {
             image: self
                 .conv
                 .as_ref()
-                .map_or(0, |conv| conv.scratch_len(raw_rows)),
+                .map_or(0, |conv| conv.scratch_len(View::plain(x), raw_rows)),
             frame: if pooled { raw_rows * raw_row } else { 0 },
             ..Lengths::default()
         };
@@ -179,11 +180,11 @@ impl FoldedStep {
                     } else {
                         Finish::Write
                     };
-                    conv.rows(x, raw_range, scratch.image, raw, finish);
+                    conv.rows(View::plain(x), raw_range, scratch.image, raw, finish);
                 }
                 None => {
                     let x = &x[raw_first * raw_row..][..raw_rows * raw_row];
-                    self.activation(block).apply(x, raw);
+                    self.activation(block).apply(self.kernels, x, raw);
                 }
             }
             if let Some(window) = block.pool {
@@ -200,7 +201,6 @@ impl FoldedStep {
     fn activation(&self, block: &Block) -> Activation<'_> {
         let constants = self.affine.as_ref();
         Activation {
-            kernels: self.kernels,
             scale_and_shift: constants.map(|(scale, shift)| (scale.as_slice(), shift.as_slice())),
             relu: block.relu,
         }

@@ -57,22 +57,19 @@ pub(super) fn relu(x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// `dy = 0` where `y` is not positive.
+/// `y = relu(y)`
 #[inline(always)]
-pub(super) fn relu_mask(dy: &mut [f32], y: &[f32]) {
-    for (dy, y) in dy.iter_mut().zip(y) {
-        *dy = if *y > 0.0 { *dy } else { 0.0 };
+pub(super) fn relu_in_place(y: &mut [f32]) {
+    for y in y {
+        *y = relu_value(*y);
     }
 }
 
-/// `dy = 0` where `x · scale + shift` is not positive.
+/// `dx = dy` where `y` is positive, else 0.
 #[inline(always)]
-pub(super) fn affine_relu_mask(dy: &mut [f32], x: &[f32], scale: &[f32], shift: &[f32]) {
-    let period = scale.len();
-    for (dy, x) in dy.chunks_mut(period).zip(x.chunks(period)) {
-        for (((dy, x), scale), shift) in dy.iter_mut().zip(x).zip(scale).zip(shift) {
-            *dy = if x * scale + shift > 0.0 { *dy } else { 0.0 };
-        }
+pub(super) fn relu_backward(dy: &[f32], y: &[f32], dx: &mut [f32]) {
+    for ((dy, y), dx) in dy.iter().zip(y).zip(dx) {
+        *dx = if *y > 0.0 { *dy } else { 0.0 };
     }
 }
 
@@ -121,45 +118,103 @@ pub(super) fn sum_squares(x: &[f32], mean: &[f32], sums: &mut [f32]) {
     }
 }
 
+/// The constants of a normalization, periodic.
+#[derive(Debug, Default)]
+pub(crate) struct NormConstants {
+    /// `y = x · scale + shift`
+    pub(crate) scale: Vec<f32>,
+    pub(crate) shift: Vec<f32>,
+    /// `x_hat = x · inverse_std + offset`
+    pub(crate) inverse_std: Vec<f32>,
+    pub(crate) offset: Vec<f32>,
+    /// `dx = a · dy + b · x + c`
+    pub(crate) a: Vec<f32>,
+    pub(crate) b: Vec<f32>,
+    pub(crate) c: Vec<f32>,
+}
+
 /// The two sums of a normalization's gradient, period by period:
-/// `d_shift += dy` and `d_scale += dy · (x - mean) · inverse_std`.
+/// `d_shift += dy` and `d_scale += dy · x_hat`.
 #[inline(always)]
 pub(super) fn norm_sums(
     dy: &[f32],
     x: &[f32],
-    mean: &[f32],
-    inverse_std: &[f32],
+    norm: &NormConstants,
     d_shift: &mut [f32],
     d_scale: &mut [f32],
 ) {
-    let period = mean.len();
+    norm_sums_where(dy, x, norm, d_shift, d_scale, |_| true);
+}
+
+/// The same for `relu(y)`: without gradient where `y` is not positive.
+#[inline(always)]
+pub(super) fn norm_relu_sums(
+    dy: &[f32],
+    x: &[f32],
+    norm: &NormConstants,
+    d_shift: &mut [f32],
+    d_scale: &mut [f32],
+) {
+    norm_sums_where(dy, x, norm, d_shift, d_scale, |y| y > 0.0);
+}
+
+#[inline(always)]
+fn norm_sums_where(
+    dy: &[f32],
+    x: &[f32],
+    norm: &NormConstants,
+    d_shift: &mut [f32],
+    d_scale: &mut [f32],
+    passes: impl Fn(f32) -> bool,
+) {
+    let period = d_shift.len();
     for (dy, x) in dy.chunks(period).zip(x.chunks(period)) {
         let sums = d_shift.iter_mut().zip(&mut *d_scale);
-        let constants = mean.iter().zip(inverse_std);
-        for (((dy, x), (mean, inverse_std)), (d_shift, d_scale)) in
-            dy.iter().zip(x).zip(constants).zip(sums)
+        let forward = norm.scale.iter().zip(&norm.shift);
+        let normalized = norm.inverse_std.iter().zip(&norm.offset);
+        for ((((dy, x), (d_shift, d_scale)), (scale, shift)), (inverse_std, offset)) in
+            dy.iter().zip(x).zip(sums).zip(forward).zip(normalized)
         {
+            let dy = if passes(x * scale + shift) { *dy } else { 0.0 };
             *d_shift += dy;
-            *d_scale += dy * ((x - mean) * inverse_std);
+            *d_scale += dy * (x * inverse_std + offset);
         }
     }
 }
 
-/// The gradient of a normalization's input, in place: `dy = a · dy + b · (x - mean) + c`.
+/// The gradient of a normalization's input.
 #[inline(always)]
-pub(super) fn norm_backward(
-    dy: &mut [f32],
+pub(super) fn norm_backward(dy: &[f32], x: &[f32], norm: &NormConstants, dx: &mut [f32]) {
+    norm_backward_where(dy, x, norm, dx, |_| true);
+}
+
+/// The same for `relu(y)`: without gradient where `y` is not positive.
+#[inline(always)]
+pub(super) fn norm_relu_backward(dy: &[f32], x: &[f32], norm: &NormConstants, dx: &mut [f32]) {
+    norm_backward_where(dy, x, norm, dx, |y| y > 0.0);
+}
+
+#[inline(always)]
+fn norm_backward_where(
+    dy: &[f32],
     x: &[f32],
-    mean: &[f32],
-    a: &[f32],
-    b: &[f32],
-    c: &[f32],
+    norm: &NormConstants,
+    dx: &mut [f32],
+    passes: impl Fn(f32) -> bool,
 ) {
-    let period = mean.len();
-    for (dy, x) in dy.chunks_mut(period).zip(x.chunks(period)) {
-        let constants = mean.iter().zip(a).zip(b.iter().zip(c));
-        for ((dy, x), ((mean, a), (b, c))) in dy.iter_mut().zip(x).zip(constants) {
-            *dy = a * *dy + b * (x - mean) + c;
+    let period = norm.a.len();
+    for ((dy, x), dx) in dy
+        .chunks(period)
+        .zip(x.chunks(period))
+        .zip(dx.chunks_mut(period))
+    {
+        let forward = norm.scale.iter().zip(&norm.shift);
+        let backward = norm.a.iter().zip(&norm.b).zip(&norm.c);
+        for ((((dy, x), dx), (scale, shift)), ((a, b), c)) in
+            dy.iter().zip(x).zip(dx).zip(forward).zip(backward)
+        {
+            let dy = if passes(x * scale + shift) { *dy } else { 0.0 };
+            *dx = a * dy + (b * x + c);
         }
     }
 }
@@ -173,14 +228,6 @@ pub(crate) struct PoolRow {
     pub(crate) stride: usize,
     /// From one input row to the next, in values.
     pub(crate) x_row: usize,
-}
-
-/// The largest value of each window and its place in it, row by row.
-///
-/// `x` begins at the upper left value of the first window.
-#[inline(always)]
-pub(super) fn max_pool(row: &PoolRow, x: &[f32], y: &mut [f32], places: &mut [u8]) {
-    pool_pixels(row, x, y, places, |value, _| value);
 }
 
 /// The largest value of each window, without its place.
@@ -201,30 +248,17 @@ pub(super) fn max_pool_values(row: &PoolRow, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Max-pooling of `relu(x)`.
+/// The largest value of each window and its place in it, row by row.
+///
+/// `x` begins at the upper left value of the first window.
 #[inline(always)]
-pub(super) fn relu_max_pool(row: &PoolRow, x: &[f32], y: &mut [f32], places: &mut [u8]) {
-    pool_pixels(row, x, y, places, |value, _| relu_value(value));
+pub(super) fn max_pool(row: &PoolRow, x: &[f32], y: &mut [f32], places: &mut [u8]) {
+    pool_pixels(row, x, y, places, |value, _| value);
 }
 
-/// Max-pooling of `relu(x · scale + shift)`.
+/// The value of each window for which `x · scale + shift` is largest, and its place.
 #[inline(always)]
-pub(super) fn affine_relu_max_pool(
-    row: &PoolRow,
-    x: &[f32],
-    scale: &[f32],
-    shift: &[f32],
-    y: &mut [f32],
-    places: &mut [u8],
-) {
-    pool_pixels(row, x, y, places, |value, channel| {
-        relu_value(value * scale[channel] + shift[channel])
-    });
-}
-
-/// Max-pooling of `x · scale + shift`.
-#[inline(always)]
-pub(super) fn affine_max_pool(
+pub(super) fn max_pool_scaled(
     row: &PoolRow,
     x: &[f32],
     scale: &[f32],
@@ -243,7 +277,7 @@ fn pool_pixels(
     x: &[f32],
     y: &mut [f32],
     places: &mut [u8],
-    value: impl Fn(f32, usize) -> f32,
+    rank: impl Fn(f32, usize) -> f32,
 ) {
     let channels = row.channels;
     let pixels = y
@@ -254,9 +288,9 @@ fn pool_pixels(
         let mut channel = 0;
         while channel < channels {
             channel += match channels - channel {
-                16.. => pool_channels::<16>(row, x, y, places, channel, &value),
-                8.. => pool_channels::<8>(row, x, y, places, channel, &value),
-                _ => pool_channels::<1>(row, x, y, places, channel, &value),
+                16.. => pool_channels::<16>(row, x, y, places, channel, &rank),
+                8.. => pool_channels::<8>(row, x, y, places, channel, &rank),
+                _ => pool_channels::<1>(row, x, y, places, channel, &rank),
             };
         }
     }
@@ -270,26 +304,31 @@ fn pool_channels<const N: usize>(
     y: &mut [f32],
     places: &mut [u8],
     channel: usize,
-    value: &impl Fn(f32, usize) -> f32,
+    rank: &impl Fn(f32, usize) -> f32,
 ) -> usize {
     let mut largest = [f32::NEG_INFINITY; N];
-    let mut largest_place = [0u8; N];
+    let mut values = [0.0; N];
+    // As wide as the values, so that one mask serves both.
+    let mut largest_place = [0u32; N];
     for tap_row in 0..row.kernel[0] {
         for tap_column in 0..row.kernel[1] {
-            let place = (tap_row * row.kernel[1] + tap_column) as u8;
+            let place = (tap_row * row.kernel[1] + tap_column) as u32;
             let from = tap_row * row.x_row + tap_column * row.channels + channel;
             let x = &x[from..from + N];
             for lane in 0..N {
-                let value = value(x[lane], channel + lane);
+                let rank = rank(x[lane], channel + lane);
                 // The first of equals wins, and a NaN wins over everything, as in PyTorch.
-                let wins = value > largest[lane] || value.is_nan();
-                largest[lane] = if wins { value } else { largest[lane] };
+                let wins = (rank > largest[lane]) | rank.is_nan();
+                largest[lane] = if wins { rank } else { largest[lane] };
+                values[lane] = if wins { x[lane] } else { values[lane] };
                 largest_place[lane] = if wins { place } else { largest_place[lane] };
             }
         }
     }
-    y[channel..channel + N].copy_from_slice(&largest);
-    places[channel..channel + N].copy_from_slice(&largest_place);
+    y[channel..channel + N].copy_from_slice(&values);
+    for (place, largest) in places[channel..channel + N].iter_mut().zip(largest_place) {
+        *place = largest as u8;
+    }
     N
 }
 

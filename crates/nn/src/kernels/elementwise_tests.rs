@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Kernels, PoolRow, period, repeat_channels};
+use super::{Kernels, NormConstants, PoolRow, period, repeat_channels};
 use crate::random::Random;
 
 fn noise(n: usize, stream: u64) -> Vec<f32> {
@@ -46,17 +46,35 @@ fn check_affine(kernels: &Kernels, pixels: usize, channels: usize) {
         &y,
         (0..n).map(|i| value(i).max(0.0)),
     );
-    y.copy_from_slice(&dy);
-    kernels.affine_relu_mask(&mut y, &x, &scales, &shifts);
-    let masked = (0..n).map(|i| if value(i) > 0.0 { dy[i] } else { 0.0 });
-    assert_close("affine_relu_mask", kernels, &y, masked);
-    y.copy_from_slice(&dy);
-    kernels.norm_backward(&mut y, &x, &means, &scales, &shifts, &means);
-    let gradient = |i: usize| {
-        let channel = i % channels;
-        scale[channel] * dy[i] + shift[channel] * centered(i) + mean[channel]
+    let [inverse_std, offset, a, b, c] = [5, 6, 7, 8, 9].map(|stream| noise(channels, stream));
+    let norm = NormConstants {
+        scale: scales,
+        shift: shifts,
+        inverse_std: periodic(&inverse_std),
+        offset: periodic(&offset),
+        a: periodic(&a),
+        b: periodic(&b),
+        c: periodic(&c),
     };
-    assert_close("norm_backward", kernels, &y, (0..n).map(gradient));
+    let backward = |i: usize, dy: f32| {
+        let channel = i % channels;
+        a[channel] * dy + b[channel] * x[i] + c[channel]
+    };
+    let passed = |i: usize| if value(i) > 0.0 { dy[i] } else { 0.0 };
+    kernels.norm_backward(&dy, &x, &norm, &mut y);
+    assert_close(
+        "norm_backward",
+        kernels,
+        &y,
+        (0..n).map(|i| backward(i, dy[i])),
+    );
+    kernels.norm_relu_backward(&dy, &x, &norm, &mut y);
+    assert_close(
+        "norm_relu_backward",
+        kernels,
+        &y,
+        (0..n).map(|i| backward(i, passed(i))),
+    );
 
     let [mut sums, mut d_scale] = [0, 1].map(|_| vec![0.0; period(channels)]);
     let total = |periodic: &[f32]| -> f32 { periodic.iter().sum() };
@@ -76,14 +94,25 @@ fn check_affine(kernels: &Kernels, pixels: usize, channels: usize) {
         &[total(&sums)],
         std::iter::once(squares),
     );
+    let hat = |i: usize| x[i] * inverse_std[i % channels] + offset[i % channels];
     sums.fill(0.0);
-    kernels.norm_sums(&dy, &x, &means, &scales, &mut sums, &mut d_scale);
-    let products = (0..n)
-        .map(|i| dy[i] * centered(i) * scale[i % channels])
-        .sum();
-    let expected = [dy.iter().sum(), products];
+    kernels.norm_sums(&dy, &x, &norm, &mut sums, &mut d_scale);
+    let expected = [dy.iter().sum(), (0..n).map(|i| dy[i] * hat(i)).sum()];
     assert_close(
         "norm_sums",
+        kernels,
+        &[total(&sums), total(&d_scale)],
+        expected.into_iter(),
+    );
+    sums.fill(0.0);
+    d_scale.fill(0.0);
+    kernels.norm_relu_sums(&dy, &x, &norm, &mut sums, &mut d_scale);
+    let expected = [
+        (0..n).map(passed).sum(),
+        (0..n).map(|i| passed(i) * hat(i)).sum(),
+    ];
+    assert_close(
+        "norm_relu_sums",
         kernels,
         &[total(&sums), total(&d_scale)],
         expected.into_iter(),
@@ -112,13 +141,15 @@ fn check_plain(kernels: &Kernels, n: usize) {
         &y,
         a.iter().zip(&b).map(|(a, b)| a + b),
     );
-    y.copy_from_slice(&b);
-    kernels.relu_mask(&mut y, &a);
-    let masked = a
+    kernels.relu_backward(&b, &a, &mut y);
+    let passed = a
         .iter()
         .zip(&b)
         .map(|(a, b)| if *a > 0.0 { *b } else { 0.0 });
-    assert_close("relu_mask", kernels, &y, masked);
+    assert_close("relu_backward", kernels, &y, passed);
+    y.copy_from_slice(&a);
+    kernels.relu_in_place(&mut y);
+    assert_close("relu_in_place", kernels, &y, a.iter().map(|a| a.max(0.0)));
 }
 
 /// Values of the windows of one pooled pixel and channel, in the order of their places.
@@ -141,13 +172,6 @@ fn check_pool(kernels: &Kernels, row: PoolRow, pixels: usize) {
     let (mut y, mut places) = (vec![f32::NAN; n], vec![255; n]);
     kernels.max_pool_values(&row, &x, &mut y);
     assert_close("max_pool_values", kernels, &y, (0..n).map(largest));
-    kernels.relu_max_pool(&row, &x, &mut y, &mut places);
-    assert_close(
-        "relu_max_pool",
-        kernels,
-        &y,
-        (0..n).map(|i| largest(i).max(0.0)),
-    );
     kernels.max_pool(&row, &x, &mut y, &mut places);
     assert_close("max_pool", kernels, &y, (0..n).map(largest));
     let placed = (0..n).map(|i| at(i)[usize::from(places[i])]);
@@ -156,25 +180,20 @@ fn check_pool(kernels: &Kernels, row: PoolRow, pixels: usize) {
     let scale: Vec<f32> = (0..channels)
         .map(|c| if c % 2 == 0 { 2.0 } else { -0.5 })
         .collect();
-    let (shift, value) = (noise(channels, 1), |i: usize, v: f32| (v, i % channels));
-    let affine = |i: usize| {
-        at(i)
-            .into_iter()
-            .map(|v| value(i, v))
-            .map(|(v, c)| v * scale[c] + shift[c])
-            .fold(f32::NEG_INFINITY, f32::max)
-    };
+    let shift = noise(channels, 1);
     let (scales, shifts) = (periodic(&scale), periodic(&shift));
-    let mut affine_places = vec![255; n];
-    kernels.affine_max_pool(&row, &x, &scales, &shifts, &mut y, &mut affine_places);
-    assert_close("affine_max_pool", kernels, &y, (0..n).map(affine));
-    kernels.affine_relu_max_pool(&row, &x, &scales, &shifts, &mut y, &mut affine_places);
-    assert_close(
-        "affine_relu_max_pool",
-        kernels,
-        &y,
-        (0..n).map(|i| affine(i).max(0.0)),
-    );
+    let mut scaled_places = vec![255; n];
+    kernels.max_pool_scaled(&row, &x, &scales, &shifts, &mut y, &mut scaled_places);
+    let least_or_largest = |i: usize| {
+        let window = at(i).into_iter();
+        match i % channels % 2 {
+            0 => window.fold(f32::NEG_INFINITY, f32::max),
+            _ => window.fold(f32::INFINITY, f32::min),
+        }
+    };
+    assert_close("max_pool_scaled", kernels, &y, (0..n).map(least_or_largest));
+    let placed = (0..n).map(|i| at(i)[usize::from(scaled_places[i])]);
+    assert_close("scaled places", kernels, &y, placed);
 
     let dy = noise(n, 2);
     for tap_row in 0..row.kernel[0] {

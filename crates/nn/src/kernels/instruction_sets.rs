@@ -4,7 +4,7 @@
 //! `#[target_feature]` is what makes the compiler use the instructions.
 
 use super::Kernels;
-use super::elementwise::PoolRow;
+use super::elementwise::{NormConstants, PoolRow};
 
 /// Hands the signatures of all functions in [`super::elementwise`] to another macro.
 macro_rules! with_elementwise {
@@ -14,28 +14,26 @@ macro_rules! with_elementwise {
             fn affine(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]);
             fn affine_relu(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]);
             fn relu(x: &[f32], y: &mut [f32]);
-            fn relu_mask(dy: &mut [f32], y: &[f32]);
-            fn affine_relu_mask(dy: &mut [f32], x: &[f32], scale: &[f32], shift: &[f32]);
+            fn relu_in_place(y: &mut [f32]);
+            fn relu_backward(dy: &[f32], y: &[f32], dx: &mut [f32]);
             fn add(a: &[f32], b: &[f32], y: &mut [f32]);
             fn add_relu(a: &[f32], b: &[f32], y: &mut [f32]);
             fn accumulate(x: &[f32], y: &mut [f32]);
             fn sum(x: &[f32], sums: &mut [f32]);
             fn sum_squares(x: &[f32], mean: &[f32], sums: &mut [f32]);
             fn norm_sums(
-                dy: &[f32], x: &[f32], mean: &[f32], inverse_std: &[f32],
+                dy: &[f32], x: &[f32], norm: &NormConstants,
                 d_shift: &mut [f32], d_scale: &mut [f32]
             );
-            fn norm_backward(
-                dy: &mut [f32], x: &[f32], mean: &[f32], a: &[f32], b: &[f32], c: &[f32]
+            fn norm_relu_sums(
+                dy: &[f32], x: &[f32], norm: &NormConstants,
+                d_shift: &mut [f32], d_scale: &mut [f32]
             );
+            fn norm_backward(dy: &[f32], x: &[f32], norm: &NormConstants, dx: &mut [f32]);
+            fn norm_relu_backward(dy: &[f32], x: &[f32], norm: &NormConstants, dx: &mut [f32]);
             fn max_pool(row: &PoolRow, x: &[f32], y: &mut [f32], places: &mut [u8]);
             fn max_pool_values(row: &PoolRow, x: &[f32], y: &mut [f32]);
-            fn relu_max_pool(row: &PoolRow, x: &[f32], y: &mut [f32], places: &mut [u8]);
-            fn affine_max_pool(
-                row: &PoolRow, x: &[f32], scale: &[f32], shift: &[f32],
-                y: &mut [f32], places: &mut [u8]
-            );
-            fn affine_relu_max_pool(
+            fn max_pool_scaled(
                 row: &PoolRow, x: &[f32], scale: &[f32], shift: &[f32],
                 y: &mut [f32], places: &mut [u8]
             );
@@ -90,7 +88,7 @@ macro_rules! instruction_set {
         $(#[$condition])*
         pub(super) mod $module {
             use super::super::depthwise::{self, DepthwiseTile, DepthwiseWeightTile};
-            use super::super::elementwise::{self, PoolRow};
+            use super::super::elementwise::{self, NormConstants, PoolRow};
             use super::super::simd::Simd;
             use super::super::tile::{self, ConvCall, ConvTile, WeightCall, WeightTile};
             use super::super::Kernels;

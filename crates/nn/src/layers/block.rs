@@ -2,9 +2,9 @@
 //!
 //! Forward there are two passes over memory: one convolves, gathering the statistics
 //! of each band of rows while it is in the cache; the other normalizes, rectifies and
-//! pools. The backward pass is in [`backward`]. The way back through pooling, ReLU
-//! and normalization is cheap enough to be taken twice, which saves storing its
-//! result; that is in [`source`].
+//! pools. If convolutions follow, they do the normalizing and rectifying as they read,
+//! and without pooling there is no second pass at all. The backward pass is in
+//! [`backward`]; what it works out of the gradient on the way, row by row, in [`source`].
 
 mod backward;
 mod source;
@@ -14,8 +14,8 @@ use std::ops::Range;
 pub(crate) use backward::BlockGradients;
 use rayon::prelude::*;
 
+use super::Context;
 use super::norm::{NormState, moments};
-use super::{Context, chunk_len};
 use crate::Network;
 use crate::Shape;
 use crate::conv::{ConvGradient, Convolution};
@@ -23,17 +23,22 @@ use crate::graph::Window;
 use crate::kernels::{Finish, Kernels, PoolRow, period};
 use crate::plan::{Block, ConvLayer, Plan, Step};
 use crate::scratch::Lengths;
+use crate::view::{Activation, View};
 
 /// Everything that a block keeps between the passes.
 #[derive(Debug)]
 pub(crate) struct BlockState {
     block: Block,
+    /// Whether normalization and ReLU are left to the readers.
+    pending: bool,
     raw: Shape,
     output: Shape,
     conv: Option<ConvState>,
     norm: Option<NormState>,
     /// Mean and squared deviations of each channel in each band of rows.
     statistics: Vec<f32>,
+    /// The raw values that pooling selected, where they are not the block's result.
+    selected: Vec<f32>,
     /// Where in its window each pooled value was.
     places: Vec<u8>,
     /// Gradients of a normalization's bias and weight, chunk by chunk.
@@ -52,16 +57,25 @@ struct ConvState {
     bias_partials: Vec<f32>,
 }
 
+/// What others want of a block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockNeeds {
+    /// The gradient of its input.
+    pub(crate) input_gradient: bool,
+    /// Its result before normalization and ReLU.
+    pub(crate) pending: bool,
+}
+
 /// The activations of a block.
 pub(crate) struct BlockValues<'a> {
-    pub(crate) input: &'a [f32],
+    pub(crate) input: View<'a>,
     /// The convolution's result, where it is not the block's own.
     pub(crate) raw: Option<&'a mut [f32]>,
     pub(crate) output: &'a mut [f32],
 }
 
 /// Values of one band, about: a band should stay in the second-level cache.
-const BAND_VALUES: usize = 32 * 1024;
+const BAND_VALUES: usize = 64 * 1024;
 
 /// Examples that a dense layer multiplies together.
 const DENSE_BAND: usize = 12;
@@ -118,12 +132,12 @@ impl BlockState {
         step: &Step,
         block: &Block,
         max_batch: usize,
-        input_gradient: bool,
+        needs: BlockNeeds,
     ) -> Self {
         let (raw, output) = (plan.shapes[block.raw], plan.shapes[step.output]);
         let conv = block.conv.map(|layer| {
-            let gradient = ConvGradient::new(kernels, layer.geometry, input_gradient);
-            let n_chunks = max_chunks(&layer, max_batch);
+            let gradient = ConvGradient::new(kernels, layer.geometry, needs.input_gradient);
+            let n_chunks = max_chunks(&layer);
             ConvState {
                 layer,
                 forward: Convolution::new(kernels, layer.geometry),
@@ -132,17 +146,21 @@ impl BlockState {
                 gradient,
             }
         });
-        let n_bands = Bands::new(block, raw, max_batch)
-            .count()
-            .max(16 + max_batch);
+        let n_bands = (1..=max_batch)
+            .map(|n| Bands::new(block, raw, n).count())
+            .max();
+        let pooled_len = block.pool.map_or(0, |_| max_batch * output.n_values());
+        let keeps_selected = block.norm.is_some() && !needs.pending;
         Self {
             block: block.clone(),
+            pending: needs.pending,
             raw,
             output,
             conv,
             norm: block.norm.map(|norm| NormState::new(norm, raw.channels)),
-            statistics: vec![0.0; n_bands * 2 * raw.channels],
-            places: vec![0; block.pool.map_or(0, |_| max_batch * output.n_values())],
+            statistics: vec![0.0; n_bands.unwrap_or(0) * 2 * raw.channels],
+            selected: vec![0.0; if keeps_selected { pooled_len } else { 0 }],
+            places: vec![0; pooled_len],
             norm_sums: vec![0.0; super::MAX_CHUNKS * 2 * raw.channels],
         }
     }
@@ -150,6 +168,12 @@ impl BlockState {
     /// Whether the convolution's result has a buffer of its own.
     pub(crate) fn keeps_raw(&self) -> bool {
         self.conv.is_some() && (self.block.norm.is_some() || self.block.pool.is_some())
+    }
+
+    /// What readers of a pending result have to do.
+    pub(crate) fn pending_activation(&self) -> Option<Activation<'_>> {
+        let norm = self.norm.as_ref().filter(|_| self.pending);
+        norm.map(|norm| norm.activation(self.block.relu))
     }
 
     pub(crate) fn forward(
@@ -160,23 +184,15 @@ impl BlockState {
     ) {
         let BlockValues { input, raw, output } = values;
         let bands = Bands::new(&self.block, self.raw, context.n);
-        self.statistics.resize(
-            self.statistics
-                .len()
-                .max(bands.count() * 2 * self.raw.channels),
-            0.0,
-        );
         let raw: &[f32] = match (self.conv.is_some(), raw) {
             (true, Some(raw)) => {
                 self.convolve(context, bands, network, input, raw);
                 raw
             }
-            (true, None) => {
-                return self.convolve(context, bands, network, input, output);
-            }
+            (true, None) => return self.convolve(context, bands, network, input, output),
             (false, _) => {
-                self.gather_statistics(context, bands, input);
-                input
+                self.gather_statistics(context, bands, input.values);
+                input.values
             }
         };
         if let Some(norm) = &mut self.norm {
@@ -184,7 +200,11 @@ impl BlockState {
             let tensors = network.norm_parameters(&norm.parameters);
             norm.finish_forward(&self.statistics, bands.count(), n_pixels, tensors);
         }
-        self.finish_rows(context, raw, output);
+        match self.block.pool {
+            Some(window) => self.pool(context, window, raw, output),
+            None if self.pending => {}
+            None => self.activate(context, raw, output),
+        }
     }
 
     fn convolve(
@@ -192,7 +212,7 @@ impl BlockState {
         context: Context<'_>,
         bands: Bands,
         network: &Network,
-        input: &[f32],
+        input: View<'_>,
         y: &mut [f32],
     ) {
         let Some(conv) = &mut self.conv else { return };
@@ -206,15 +226,18 @@ impl BlockState {
         } else {
             Finish::Write
         };
-        let (image_len, y_len) = (input.len() / bands.images, y.len() / bands.images);
+        let (image_len, y_len) = (input.values.len() / bands.images, y.len() / bands.images);
         let row_len = y_len / bands.rows;
         let channels = self.raw.channels;
         let lengths = Lengths {
-            image: conv.scratch_len(bands.band),
+            image: conv.scratch_len(input, bands.band),
             sums: if normalized { period(channels) } else { 0 },
             ..Lengths::default()
         };
-        let images = input.par_chunks(image_len).zip(y.par_chunks_mut(y_len));
+        let images = input
+            .values
+            .par_chunks(image_len)
+            .zip(y.par_chunks_mut(y_len));
         let statistics = self
             .statistics
             .par_chunks_mut(bands.per_image() * 2 * channels);
@@ -225,6 +248,7 @@ impl BlockState {
                 .enumerate();
             rows.for_each(|(index, (y, statistics))| {
                 context.scratch.with(lengths, |scratch| {
+                    let image = input.part(image);
                     conv.rows(image, bands.range(index), scratch.image, y, finish);
                     if normalized {
                         moments(context.kernels, y, scratch.sums, statistics);
@@ -261,91 +285,100 @@ impl BlockState {
             });
     }
 
-    /// Normalizes, rectifies and pools what the convolution gave.
-    fn finish_rows(&mut self, context: Context<'_>, raw: &[f32], output: &mut [f32]) {
-        let (raw_len, output_len) = (self.raw.n_values(), self.output.n_values());
-        let constants = self.norm.as_ref().map(|norm| &norm.forward);
-        let activation = Activation {
-            kernels: context.kernels,
-            scale_and_shift: constants.map(|norm| (norm.scale.as_slice(), norm.shift.as_slice())),
+    /// Normalizes and rectifies what the convolution gave.
+    fn activate(&self, context: Context<'_>, raw: &[f32], output: &mut [f32]) {
+        let len = self.output.n_values();
+        let activation = self.activation();
+        let images = raw.par_chunks(len).zip(output.par_chunks_mut(len));
+        images.for_each(|(x, y)| activation.apply(context.kernels, x, y));
+    }
+
+    /// What is still to be done to raw values.
+    fn activation(&self) -> Activation<'_> {
+        match &self.norm {
+            Some(norm) => norm.activation(self.block.relu),
             // A convolution without batch-norm has rectified its own result.
-            relu: self.block.relu && (self.block.norm.is_some() || self.conv.is_none()),
+            None => Activation {
+                scale_and_shift: None,
+                relu: self.block.relu && self.conv.is_none(),
+            },
+        }
+    }
+
+    /// Selects raw values by pooling, and normalizes and rectifies those unless they
+    /// are to be left pending.
+    fn pool(&mut self, context: Context<'_>, window: Window, raw: &[f32], output: &mut [f32]) {
+        let mut selected = std::mem::take(&mut self.selected);
+        let mut places = std::mem::take(&mut self.places);
+        let activation = self.activation();
+        let output_len = self.output.n_values();
+        let rows = PoolRows {
+            kernels: context.kernels,
+            window,
+            raw: self.raw,
+            output: self.output,
         };
         let images = raw
-            .par_chunks(raw_len)
+            .par_chunks(self.raw.n_values())
             .zip(output.par_chunks_mut(output_len));
-        match self.block.pool {
-            None => images.for_each(|(x, y)| activation.apply(x, y)),
-            Some(window) => {
-                let (raw, output) = (self.raw, self.output);
-                images
-                    .zip(self.places.par_chunks_mut(output_len))
-                    .for_each(|((x, y), places)| {
-                        activation.pool(window, raw, output, x, y, places);
-                    });
+        let images = images.zip(places.par_chunks_mut(output_len));
+        if activation.scale_and_shift.is_some() && !self.pending {
+            images.zip(selected.par_chunks_mut(output_len)).for_each(
+                |(((x, y), places), selected)| {
+                    rows.select(activation, x, selected, places);
+                    activation.apply(context.kernels, selected, y);
+                },
+            );
+        } else {
+            images.for_each(|((x, y), places)| rows.select(activation, x, y, places));
+        }
+        self.selected = selected;
+        self.places = places;
+    }
+}
+
+/// The windows of one image.
+struct PoolRows {
+    kernels: &'static Kernels,
+    window: Window,
+    raw: Shape,
+    output: Shape,
+}
+
+impl PoolRows {
+    /// Keeps of each window the raw value that is largest once it is activated. Without
+    /// normalization, which may turn the order around, it is rectified right away.
+    fn select(&self, activation: Activation<'_>, x: &[f32], y: &mut [f32], places: &mut [u8]) {
+        let row = pool_row(self.window, self.raw);
+        let row_len = self.output.width * self.output.channels;
+        let rows = y
+            .chunks_exact_mut(row_len)
+            .zip(places.chunks_exact_mut(row_len));
+        for (index, (y, places)) in rows.enumerate() {
+            let x = &x[index * self.window.stride[0] * row.x_row..];
+            match activation.scale_and_shift {
+                Some((scale, shift)) => {
+                    self.kernels
+                        .max_pool_scaled(&row, x, scale, shift, y, places);
+                }
+                None => {
+                    self.kernels.max_pool(&row, x, y, places);
+                    if activation.relu {
+                        self.kernels.relu_in_place(y);
+                    }
+                }
             }
         }
     }
 }
 
 /// The chunks that a convolution's weight gradient is made of: fewer for large weights.
-fn max_chunks(layer: &ConvLayer, n: usize) -> usize {
+fn max_chunks(layer: &ConvLayer) -> usize {
     const MAX_PARTIAL_VALUES: usize = 1 << 22;
     if layer.geometry.is_dense() {
         return 1;
     }
-    let chunks = (MAX_PARTIAL_VALUES / layer.geometry.n_weights()).clamp(2, super::MAX_CHUNKS);
-    n.div_ceil(chunk_len(n, chunks)).max(chunks)
-}
-
-/// What happens to each value of a convolution's result, and how rows are pooled.
-pub(crate) struct Activation<'a> {
-    pub(crate) kernels: &'static Kernels,
-    /// Periodic.
-    pub(crate) scale_and_shift: Option<(&'a [f32], &'a [f32])>,
-    pub(crate) relu: bool,
-}
-
-impl Activation<'_> {
-    /// Works on whole pixels.
-    pub(crate) fn apply(&self, x: &[f32], y: &mut [f32]) {
-        match (self.scale_and_shift, self.relu) {
-            (Some((scale, shift)), true) => self.kernels.affine_relu(x, scale, shift, y),
-            (Some((scale, shift)), false) => self.kernels.affine(x, scale, shift, y),
-            (None, true) => self.kernels.relu(x, y),
-            (None, false) => y.copy_from_slice(x),
-        }
-    }
-
-    /// Works on one image, or on rows of one that hold whole windows.
-    pub(crate) fn pool(
-        &self,
-        window: Window,
-        input: Shape,
-        output: Shape,
-        x: &[f32],
-        y: &mut [f32],
-        places: &mut [u8],
-    ) {
-        let row = pool_row(window, input);
-        let y_rows = y.chunks_exact_mut(output.width * output.channels);
-        let places_rows = places.chunks_exact_mut(output.width * output.channels);
-        for (index, (y, places)) in y_rows.zip(places_rows).enumerate() {
-            let x = &x[index * window.stride[0] * row.x_row..];
-            match (self.scale_and_shift, self.relu) {
-                (Some((scale, shift)), true) => {
-                    self.kernels
-                        .affine_relu_max_pool(&row, x, scale, shift, y, places);
-                }
-                (Some((scale, shift)), false) => {
-                    self.kernels
-                        .affine_max_pool(&row, x, scale, shift, y, places);
-                }
-                (None, true) => self.kernels.relu_max_pool(&row, x, y, places),
-                (None, false) => self.kernels.max_pool(&row, x, y, places),
-            }
-        }
-    }
+    (MAX_PARTIAL_VALUES / layer.geometry.n_weights()).clamp(2, super::MAX_CHUNKS)
 }
 
 /// The windows of one row of a pooling's result.

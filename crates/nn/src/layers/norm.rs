@@ -6,7 +6,8 @@
 //! the mean is large, and no thread changes a bit.
 
 use crate::graph::BatchNorm;
-use crate::kernels::{Kernels, period, repeat_channels};
+use crate::kernels::{Kernels, NormConstants, period, repeat_channels};
+use crate::view::Activation;
 
 /// The state of one normalization in training.
 #[derive(Debug)]
@@ -16,47 +17,41 @@ pub(crate) struct NormState {
     /// Per channel: mean and biased variance of the batch.
     mean: Vec<f64>,
     variance: Vec<f64>,
-    /// Values per channel, repeated to a period.
-    pub(crate) forward: ForwardConstants,
-    pub(crate) backward: BackwardConstants,
-}
-
-/// `y = x · scale + shift`
-#[derive(Debug)]
-pub(crate) struct ForwardConstants {
-    pub(crate) scale: Vec<f32>,
-    pub(crate) shift: Vec<f32>,
-}
-
-/// `x_hat = (x - mean) · inverse_std` and `dx = a · dy + b · (x - mean) + c`
-#[derive(Debug)]
-pub(crate) struct BackwardConstants {
-    pub(crate) mean: Vec<f32>,
-    pub(crate) inverse_std: Vec<f32>,
-    pub(crate) a: Vec<f32>,
-    pub(crate) b: Vec<f32>,
-    pub(crate) c: Vec<f32>,
+    pub(crate) constants: NormConstants,
 }
 
 impl NormState {
     pub(crate) fn new(parameters: BatchNorm, channels: usize) -> Self {
         let periodic = || vec![0.0; period(channels)];
+        let constants = NormConstants {
+            scale: periodic(),
+            shift: periodic(),
+            inverse_std: periodic(),
+            offset: periodic(),
+            a: periodic(),
+            b: periodic(),
+            c: periodic(),
+        };
+        let [mean, variance] = [0, 1].map(|_| vec![0.0; channels]);
         Self {
             parameters,
             channels,
-            mean: vec![0.0; channels],
-            variance: vec![0.0; channels],
-            forward: ForwardConstants {
-                scale: periodic(),
-                shift: periodic(),
-            },
-            backward: BackwardConstants {
-                mean: periodic(),
-                inverse_std: periodic(),
-                a: periodic(),
-                b: periodic(),
-                c: periodic(),
-            },
+            mean,
+            variance,
+            constants,
+        }
+    }
+
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// What turns a value from before the normalization into one after it.
+    pub(crate) fn activation(&self, relu: bool) -> Activation<'_> {
+        let NormConstants { scale, shift, .. } = &self.constants;
+        Activation {
+            scale_and_shift: Some((scale, shift)),
+            relu,
         }
     }
 
@@ -110,20 +105,25 @@ impl NormState {
     }
 
     fn forward_constants(&mut self, weight: &[f32], bias: &[f32]) {
-        let channels = self.channels;
-        for channel in 0..channels {
-            let inverse_std = self.inverse_std(channel);
+        for channel in 0..self.channels {
+            let (mean, inverse_std) = (self.mean[channel], self.inverse_std(channel));
             let scale = f64::from(weight[channel]) * inverse_std;
-            self.forward.scale[channel] = scale as f32;
-            self.forward.shift[channel] =
-                (f64::from(bias[channel]) - self.mean[channel] * scale) as f32;
-            self.backward.mean[channel] = self.mean[channel] as f32;
-            self.backward.inverse_std[channel] = inverse_std as f32;
+            let constants = &mut self.constants;
+            constants.scale[channel] = scale as f32;
+            constants.shift[channel] = (f64::from(bias[channel]) - mean * scale) as f32;
+            constants.inverse_std[channel] = inverse_std as f32;
+            constants.offset[channel] = (-mean * inverse_std) as f32;
         }
-        repeat_first(&mut self.forward.scale, channels);
-        repeat_first(&mut self.forward.shift, channels);
-        repeat_first(&mut self.backward.mean, channels);
-        repeat_first(&mut self.backward.inverse_std, channels);
+        let NormConstants {
+            scale,
+            shift,
+            inverse_std,
+            offset,
+            ..
+        } = &mut self.constants;
+        for periodic in [scale, shift, inverse_std, offset] {
+            repeat_first(periodic, self.channels);
+        }
     }
 
     fn inverse_std(&self, channel: usize) -> f64 {
@@ -139,18 +139,20 @@ impl NormState {
         d_bias: &[f64],
         d_weight: &[f64],
     ) {
-        let channels = self.channels;
         let count = count as f64;
-        for channel in 0..channels {
-            let inverse_std = self.inverse_std(channel);
+        for channel in 0..self.channels {
+            let (mean, inverse_std) = (self.mean[channel], self.inverse_std(channel));
             let a = f64::from(weight[channel]) * inverse_std;
-            self.backward.a[channel] = a as f32;
-            self.backward.b[channel] = (-a * inverse_std * d_weight[channel] / count) as f32;
-            self.backward.c[channel] = (-a * d_bias[channel] / count) as f32;
+            let b = -a * inverse_std * d_weight[channel] / count;
+            let constants = &mut self.constants;
+            constants.a[channel] = a as f32;
+            constants.b[channel] = b as f32;
+            constants.c[channel] = (-a * d_bias[channel] / count - b * mean) as f32;
         }
-        repeat_first(&mut self.backward.a, channels);
-        repeat_first(&mut self.backward.b, channels);
-        repeat_first(&mut self.backward.c, channels);
+        let NormConstants { a, b, c, .. } = &mut self.constants;
+        for periodic in [a, b, c] {
+            repeat_first(periodic, self.channels);
+        }
     }
 }
 

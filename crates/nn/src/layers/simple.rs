@@ -234,15 +234,36 @@ pub(crate) fn add(kernels: &Kernels, relu: bool, a: &[f32], b: &[f32], y: &mut [
     });
 }
 
+/// `dy = 0` where `y`, the result of a ReLU, is not positive.
+pub(crate) fn relu_mask(dy: &mut [f32], y: &[f32]) {
+    const PIECE: usize = 32 * 1024;
+    dy.par_chunks_mut(PIECE)
+        .zip(y.par_chunks(PIECE))
+        .for_each(|(dy, y)| {
+            for (dy, y) in dy.iter_mut().zip(y) {
+                *dy = if *y > 0.0 { *dy } else { 0.0 };
+            }
+        });
+}
+
 /// Which values a dropout zeroes: a function of seed, layer and place alone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DropoutMask {
-    pub(crate) rate: f32,
-    pub(crate) seed: u64,
-    pub(crate) layer: u64,
+    rate: f32,
+    seed: u64,
+    layer: u64,
 }
 
 impl DropoutMask {
+    /// The mask of the step with the given index in the plan.
+    pub(crate) fn new(rate: f32, seed: u64, step: usize) -> Self {
+        Self {
+            rate,
+            seed,
+            layer: step as u64,
+        }
+    }
+
     /// `y = x · mask`, or its gradient, as both are the same product.
     pub(crate) fn apply(self, x: &[f32], y: &mut [f32], arrival: Arrival) {
         const PIECE: usize = 4096;

@@ -2,8 +2,8 @@
 //!
 //! Batch-norm needs two sums over the whole batch before any gradient of its input
 //! is known; they are the first pass. The second works out the gradient of the
-//! convolution's result image by image, into a frame of zeros that stays in the
-//! cache, and uses it at once for the gradients of weights and input.
+//! convolution's result image by image, into a frame of zeros, and uses it at once for
+//! the gradients of weights and input.
 
 use rayon::prelude::*;
 
@@ -11,15 +11,18 @@ use super::source::Source;
 use super::{BlockState, ConvState, max_chunks};
 use crate::Network;
 use crate::kernels::{Finish, period};
-use crate::layers::norm::fold;
+use crate::layers::norm::{NormState, fold};
 use crate::layers::{Arrival, Context, MAX_CHUNKS, chunk_len};
 use crate::scratch::{Buffers, Lengths};
+use crate::view::View;
 
 /// What a block's backward pass reads and writes.
 pub(crate) struct BlockGradients<'a> {
-    pub(crate) input: &'a [f32],
+    pub(crate) input: View<'a>,
     /// What normalization, ReLU and pooling began with.
     pub(crate) raw: &'a [f32],
+    /// The block's result, if it is stored.
+    pub(crate) output: &'a [f32],
     pub(crate) dy: &'a [f32],
     /// The gradient of the input, if it is needed.
     pub(crate) dx: Option<(&'a mut [f32], Arrival)>,
@@ -37,15 +40,42 @@ impl BlockState {
         let BlockGradients {
             input,
             raw,
+            output,
             dy,
             dx,
             learned,
         } = gradients;
-        self.sum_norm_gradients(context, network, raw, dy, learned);
+        let n_outputs = context.n * self.output.n_values();
+        // The gradient of all other raw values in a window is zero.
+        let reached = match (self.block.pool, self.pending) {
+            (None, _) => raw,
+            (Some(_), true) => output,
+            (Some(_), false) => self.selected.get(..n_outputs).unwrap_or_default(),
+        };
+        if let Some(norm) = &mut self.norm {
+            let sums = &mut self.norm_sums;
+            sum_norm_gradients(context, self.block.relu, norm, reached, dy, sums);
+            let channels = self.raw.channels;
+            let (d_bias, d_weight) = self.norm_sums[..2 * channels].split_at(channels);
+            let parameters = norm.parameters;
+            for (id, sums) in [(parameters.bias, d_bias), (parameters.weight, d_weight)] {
+                for (gradient, sum) in learned[network.range_of(id)].iter_mut().zip(sums) {
+                    *gradient = *sum as f32;
+                }
+            }
+            let count = context.n * self.raw.n_pixels();
+            norm.finish_backward(
+                count,
+                network.learned_of(parameters.weight),
+                d_bias,
+                d_weight,
+            );
+        }
         let source = Source {
             kernels: context.kernels,
-            block: &self.block,
-            norm: self.norm.as_ref(),
+            norm: self.norm.as_ref().map(|norm| &norm.constants),
+            relu: self.block.relu,
+            pool: self.block.pool,
             raw_shape: self.raw,
             output_shape: self.output,
             raw,
@@ -61,110 +91,75 @@ impl BlockState {
             }
         }
     }
+}
 
-    /// The first pass: gradients of a normalization's weight and bias.
-    fn sum_norm_gradients(
-        &mut self,
-        context: Context<'_>,
-        network: &Network,
-        raw: &[f32],
-        dy: &[f32],
-        learned: &mut [f32],
-    ) {
-        let Some(norm) = &mut self.norm else { return };
-        let channels = self.raw.channels;
-        let source = Source {
-            kernels: context.kernels,
-            block: &self.block,
-            norm: Some(norm),
-            raw_shape: self.raw,
-            output_shape: self.output,
-            raw,
-            places: &self.places,
-            dy,
-        };
-        let row_len = self.raw.width * channels;
-        let lengths = Lengths {
-            row: row_len,
-            sums: period(channels),
-            ..Lengths::default()
-        };
-        let chunk = chunk_len(context.n, MAX_CHUNKS);
-        let n_chunks = context.n.div_ceil(chunk);
-        let sums = &mut self.norm_sums[..n_chunks * 2 * channels];
-        sums.par_chunks_mut(2 * channels)
-            .enumerate()
-            .for_each(|(index, sums)| {
-                let images = index * chunk..((index + 1) * chunk).min(context.n);
-                context.scratch.with(lengths, |scratch| {
-                    sums.fill(0.0);
-                    let Buffers {
-                        row,
-                        sums: [d_shift, d_scale],
-                        ..
-                    } = scratch;
-                    for image in images {
-                        sum_image(&source, image, row, d_shift, d_scale, sums);
+/// The gradients of a normalization's bias and weight, `[2, channels]`, at the
+/// beginning of `sums`; the rest of it holds those of chunks of images.
+fn sum_norm_gradients(
+    context: Context<'_>,
+    relu: bool,
+    norm: &NormState,
+    x: &[f32],
+    dy: &[f32],
+    sums: &mut [f64],
+) {
+    let kernels = context.kernels;
+    let channels = norm.channels();
+    let chunk = chunk_len(context.n, MAX_CHUNKS);
+    let image_len = x.len() / context.n;
+    let lengths = Lengths {
+        sums: period(channels),
+        ..Lengths::default()
+    };
+    let sums = &mut sums[..context.n.div_ceil(chunk) * 2 * channels];
+    let chunks = x
+        .par_chunks(chunk * image_len)
+        .zip(dy.par_chunks(chunk * image_len));
+    chunks
+        .zip(sums.par_chunks_mut(2 * channels))
+        .for_each(|((x, dy), totals)| {
+            totals.fill(0.0);
+            context.scratch.with(lengths, |scratch| {
+                let [d_shift, d_scale] = scratch.sums;
+                // Short sums in single precision, so that little is lost, joined in double.
+                let piece = SUMMED_PIXELS * channels;
+                for (x, dy) in x.chunks(piece).zip(dy.chunks(piece)) {
+                    d_shift.fill(0.0);
+                    d_scale.fill(0.0);
+                    match relu {
+                        true => kernels.norm_relu_sums(dy, x, &norm.constants, d_shift, d_scale),
+                        false => kernels.norm_sums(dy, x, &norm.constants, d_shift, d_scale),
                     }
-                });
+                    let (shift_totals, scale_totals) = totals.split_at_mut(channels);
+                    add_periodic(d_shift, shift_totals);
+                    add_periodic(d_scale, scale_totals);
+                }
             });
-        let (total, rest) = sums.split_at_mut(2 * channels);
-        for chunk in rest.chunks_exact(2 * channels) {
-            for (total, sum) in total.iter_mut().zip(chunk) {
-                *total += sum;
-            }
+        });
+    let (total, rest) = sums.split_at_mut(2 * channels);
+    for chunk in rest.chunks_exact(2 * channels) {
+        for (total, sum) in total.iter_mut().zip(chunk) {
+            *total += sum;
         }
-        let (d_bias, d_weight) = total.split_at(channels);
-        for (id, sums) in [
-            (norm.parameters.bias, d_bias),
-            (norm.parameters.weight, d_weight),
-        ] {
-            for (gradient, sum) in learned[network.range_of(id)].iter_mut().zip(sums) {
-                *gradient = *sum as f32;
-            }
-        }
-        let weight = network.learned_of(norm.parameters.weight);
-        norm.finish_backward(context.n * self.raw.n_pixels(), weight, d_bias, d_weight);
     }
 }
 
-/// Adds one image to the sums of bias and weight gradients, `[2, channels]`.
-fn sum_image(
-    source: &Source<'_>,
-    image: usize,
-    row: &mut [f32],
-    d_shift: &mut [f32],
-    d_scale: &mut [f32],
-    totals: &mut [f64],
-) {
-    let Some(norm) = source.norm else { return };
-    let constants = &norm.backward;
-    d_shift.fill(0.0);
-    d_scale.fill(0.0);
-    for index in 0..source.raw_shape.height {
-        source.normalized_row(image, index, row);
-        let x = source.raw_row(image, index);
-        let (mean, inverse_std) = (&constants.mean, &constants.inverse_std);
-        source
-            .kernels
-            .norm_sums(row, x, mean, inverse_std, d_shift, d_scale);
-    }
-    let channels = totals.len() / 2;
-    let (shift_totals, scale_totals) = totals.split_at_mut(channels);
-    for (totals, periodic) in [(shift_totals, d_shift), (scale_totals, d_scale)] {
-        for repeat in periodic.chunks_exact(channels) {
-            for (total, sum) in totals.iter_mut().zip(repeat) {
-                *total += f64::from(*sum);
-            }
+const SUMMED_PIXELS: usize = 4096;
+
+fn add_periodic(periodic: &[f32], totals: &mut [f64]) {
+    for repeat in periodic.chunks_exact(totals.len()) {
+        for (total, sum) in totals.iter_mut().zip(repeat) {
+            *total += f64::from(*sum);
         }
     }
 }
 
 /// The gradient of the input of a block without convolution.
 fn input_rows(context: Context<'_>, source: &Source<'_>, dx: &mut [f32], arrival: Arrival) {
-    let row_len = source.raw_shape.width * source.raw_shape.channels;
+    let row_len = source.row_len();
     let lengths = Lengths {
         row: row_len,
+        image: row_len,
         ..Lengths::default()
     };
     let images = dx.par_chunks_mut(source.raw_shape.n_values()).enumerate();
@@ -172,10 +167,10 @@ fn input_rows(context: Context<'_>, source: &Source<'_>, dx: &mut [f32], arrival
         context.scratch.with(lengths, |scratch| {
             for (index, dx) in dx.chunks_exact_mut(row_len).enumerate() {
                 match arrival {
-                    Arrival::First => source.row(image, index, dx),
+                    Arrival::First => source.row(image, index, scratch.row, dx),
                     Arrival::Joins => {
-                        source.row(image, index, scratch.row);
-                        source.kernels.accumulate(scratch.row, dx);
+                        source.row(image, index, scratch.row, scratch.image);
+                        source.kernels.accumulate(scratch.image, dx);
                     }
                 }
             }
@@ -191,7 +186,7 @@ impl ConvState {
         context: Context<'_>,
         network: &Network,
         source: &Source<'_>,
-        input: &[f32],
+        input: View<'_>,
         dx: Option<(&mut [f32], Arrival)>,
         learned: &mut [f32],
     ) {
@@ -223,17 +218,18 @@ impl ConvState {
         &mut self,
         context: Context<'_>,
         source: &Source<'_>,
-        input: &[f32],
+        input: View<'_>,
         dx: Option<(&mut [f32], Arrival)>,
     ) -> usize {
         let geometry = self.layer.geometry;
-        let chunk = chunk_len(context.n, max_chunks(&self.layer, context.n));
+        let chunk = chunk_len(context.n, max_chunks(&self.layer));
         let input_len = geometry.input.n_values();
-        let inputs = input.par_chunks(chunk * input_len);
+        let inputs = input.values.par_chunks(chunk * input_len);
         let partials = self
             .partials
             .par_chunks_mut(self.gradient.padded_weights_len());
         let bias_partials = self.bias_partials.par_chunks_mut(geometry.output.channels);
+        let view = input;
         let chunks = inputs.zip(partials).zip(bias_partials).enumerate();
         let pass = ImagePass {
             context,
@@ -245,11 +241,17 @@ impl ConvState {
             Some((dx, arrival)) => {
                 let chunks = chunks.zip(dx.par_chunks_mut(chunk * input_len));
                 chunks.for_each(|((index, ((input, dw), d_bias)), dx)| {
-                    pass.run(index * chunk, input, dw, d_bias, Some((dx, arrival)));
+                    pass.run(
+                        index * chunk,
+                        view.part(input),
+                        dw,
+                        d_bias,
+                        Some((dx, arrival)),
+                    );
                 });
             }
             None => chunks.for_each(|(index, ((input, dw), d_bias))| {
-                pass.run(index * chunk, input, dw, d_bias, None);
+                pass.run(index * chunk, view.part(input), dw, d_bias, None);
             }),
         }
         context.n.div_ceil(chunk)
@@ -260,26 +262,27 @@ impl ConvState {
         &mut self,
         context: Context<'_>,
         source: &Source<'_>,
-        input: &[f32],
+        input: View<'_>,
         dx: Option<(&mut [f32], Arrival)>,
     ) {
         let gradient = &self.gradient;
         let outputs = self.layer.geometry.output.channels;
         let lengths = Lengths {
             frame: context.n * outputs + context.kernels.lanes(),
+            row: outputs,
             sums: period(outputs),
             ..Lengths::default()
         };
         context.scratch.with(lengths, |scratch| {
             let dy = scratch.frame;
             for (image, row) in dy.chunks_exact_mut(outputs).take(context.n).enumerate() {
-                source.row(image, 0, row);
+                source.row(image, 0, scratch.row, row);
             }
             let sums = &mut *scratch.sums[0];
             sums.fill(0.0);
             context.kernels.sum(&dy[..context.n * outputs], sums);
             fold(sums, &mut self.bias_partials[..outputs]);
-            gradient.dense_weights(input, dy, context.n, &mut self.partials);
+            gradient.dense_weights(input.values, dy, context.n, &mut self.partials);
             if let Some((dx, arrival)) = dx {
                 gradient.dense_input(dy, dx, finish(arrival));
             }
@@ -300,47 +303,56 @@ impl ImagePass<'_> {
     fn run(
         &self,
         first: usize,
-        input: &[f32],
+        input: View<'_>,
         dw: &mut [f32],
         d_bias: &mut [f32],
         mut dx: Option<(&mut [f32], Arrival)>,
     ) {
-        let Self {
-            gradient, source, ..
-        } = *self;
-        let kernels = self.context.kernels;
-        let channels = source.raw_shape.channels;
+        let gradient = self.gradient;
         let input_len = gradient.input_len();
         let lengths = Lengths {
-            image: gradient.scratch_len(),
+            image: gradient.scratch_len(input, self.band()),
             frame: gradient.framed_len(),
-            sums: period(channels),
-            ..Lengths::default()
+            row: self.source.row_len(),
+            sums: period(self.source.raw_shape.channels),
         };
         dw.fill(0.0);
-        self.context.scratch.with(lengths, |scratch| {
-            let Buffers {
-                image: seen,
-                frame,
-                sums: [bias_sums, _],
-                ..
-            } = scratch;
-            bias_sums.fill(0.0);
-            for (index, image) in input.chunks_exact(input_len).enumerate() {
-                gradient.fill_frame(frame, |row, values| {
-                    source.row(first + index, row, values);
-                    if self.with_bias {
-                        kernels.sum(values, bias_sums);
-                    }
-                });
-                gradient.weights(image, frame, seen, dw);
+        self.context.scratch.with(lengths, |mut scratch| {
+            scratch.sums[0].fill(0.0);
+            gradient.fill_border(scratch.frame);
+            for (index, image) in input.values.chunks_exact(input_len).enumerate() {
+                self.run_image(first + index, input.part(image), &mut scratch, dw);
                 if let Some((dx, arrival)) = &mut dx {
                     let dx = &mut dx[index * input_len..(index + 1) * input_len];
-                    gradient.input(frame, dx, finish(*arrival));
+                    gradient.input(scratch.frame, dx, finish(*arrival));
                 }
             }
-            fold(bias_sums, d_bias);
+            fold(scratch.sums[0], d_bias);
         });
+    }
+
+    /// Works out the gradient of one image's result and from it those of the weights,
+    /// a few rows at a time, so that they are still in the cache.
+    fn run_image(&self, image: usize, input: View<'_>, scratch: &mut Buffers<'_>, dw: &mut [f32]) {
+        let n_rows = self.source.raw_shape.height;
+        for start in (0..n_rows).step_by(self.band()) {
+            let rows = start..(start + self.band()).min(n_rows);
+            for row in rows.clone() {
+                let values = self.gradient.row_mut(scratch.frame, row);
+                self.source.row(image, row, scratch.row, values);
+                if self.with_bias {
+                    self.context.kernels.sum(values, scratch.sums[0]);
+                }
+            }
+            self.gradient
+                .weights(input, rows, scratch.frame, scratch.image, dw);
+        }
+    }
+
+    /// Rows of the result that are worked on at a time.
+    fn band(&self) -> usize {
+        const BAND_VALUES: usize = 16 * 1024;
+        (BAND_VALUES / self.source.row_len()).clamp(4, 16)
     }
 }
 

@@ -1,19 +1,19 @@
 //! The gradient of a convolution's result, worked out row by row where it is used.
 
-use super::{Block, pool_row};
+use super::pool_row;
 use crate::Shape;
-use crate::kernels::Kernels;
-use crate::layers::norm::NormState;
+use crate::graph::Window;
+use crate::kernels::{Kernels, NormConstants};
 
-/// The way from the gradient of a block's result back to that of the values which
+/// The way from the gradient of a block's result back to that of the raw values, which
 /// normalization, ReLU and pooling began with.
 pub(super) struct Source<'a> {
     pub(super) kernels: &'static Kernels,
-    pub(super) block: &'a Block,
-    pub(super) norm: Option<&'a NormState>,
+    pub(super) norm: Option<&'a NormConstants>,
+    pub(super) relu: bool,
+    pub(super) pool: Option<Window>,
     pub(super) raw_shape: Shape,
     pub(super) output_shape: Shape,
-    /// What normalization, ReLU and pooling began with.
     pub(super) raw: &'a [f32],
     pub(super) places: &'a [u8],
     /// The gradient of the block's result.
@@ -21,58 +21,50 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// One row of the gradient with respect to the raw values.
-    pub(super) fn row(&self, image: usize, row: usize, gradient: &mut [f32]) {
-        self.normalized_row(image, row, gradient);
-        if let Some(norm) = self.norm {
-            let constants = &norm.backward;
-            let (a, b, c) = (&constants.a, &constants.b, &constants.c);
-            let x = self.raw_row(image, row);
-            self.kernels
-                .norm_backward(gradient, x, &constants.mean, a, b, c);
-        }
+    /// The length of a row of raw values.
+    pub(super) fn row_len(&self) -> usize {
+        self.raw_shape.width * self.raw_shape.channels
     }
 
-    /// One row of the gradient with respect to what the normalization gave.
-    pub(super) fn normalized_row(&self, image: usize, row: usize, gradient: &mut [f32]) {
-        self.unpooled_row(image, row, gradient);
-        if self.block.relu {
-            let x = self.raw_row(image, row);
-            match self.norm.map(|norm| &norm.forward) {
-                Some(norm) => {
-                    self.kernels
-                        .affine_relu_mask(gradient, x, &norm.scale, &norm.shift);
-                }
-                None => self.kernels.relu_mask(gradient, x),
+    /// One row of the gradient with respect to the raw values. `scratch` is as long.
+    pub(super) fn row(&self, image: usize, row: usize, scratch: &mut [f32], gradient: &mut [f32]) {
+        let from = image * self.raw_shape.n_values() + row * self.row_len();
+        let x = &self.raw[from..from + self.row_len()];
+        match self.pool {
+            // Without pooling the two gradients lie alike.
+            None => self.inactivated_row(&self.dy[from..from + self.row_len()], x, gradient),
+            Some(window) => {
+                self.unpooled_row(window, image, row, scratch);
+                self.inactivated_row(scratch, x, gradient);
             }
         }
     }
 
-    /// One row of the raw values.
-    pub(super) fn raw_row(&self, image: usize, row: usize) -> &[f32] {
-        let row_len = self.raw_shape.width * self.raw_shape.channels;
-        &self.raw[image * self.raw_shape.n_values() + row * row_len..][..row_len]
+    /// Back through ReLU and normalization.
+    fn inactivated_row(&self, dy: &[f32], x: &[f32], gradient: &mut [f32]) {
+        match (self.norm, self.relu) {
+            (Some(norm), true) => self.kernels.norm_relu_backward(dy, x, norm, gradient),
+            (Some(norm), false) => self.kernels.norm_backward(dy, x, norm, gradient),
+            (None, true) => self.kernels.relu_backward(dy, x, gradient),
+            (None, false) => gradient.copy_from_slice(dy),
+        }
     }
 
-    fn unpooled_row(&self, image: usize, row: usize, gradient: &mut [f32]) {
-        let dy = &self.dy[image * self.output_shape.n_values()..][..self.output_shape.n_values()];
-        let Some(window) = self.block.pool else {
-            gradient.copy_from_slice(&dy[row * gradient.len()..][..gradient.len()]);
-            return;
-        };
+    /// Back through pooling.
+    fn unpooled_row(&self, window: Window, image: usize, row: usize, gradient: &mut [f32]) {
         gradient.fill(0.0);
-        let places = &self.places[image * self.output_shape.n_values()..];
+        let image = image * self.output_shape.n_values();
         let pooled_len = self.output_shape.width * self.output_shape.channels;
         let ([kernel, _], [stride, _]) = (window.kernel, window.stride);
         let first = (row + 1).saturating_sub(kernel).div_ceil(stride);
         let last = (row / stride).min(self.output_shape.height - 1);
         for pooled in first..=last {
-            let range = pooled * pooled_len..(pooled + 1) * pooled_len;
+            let from = image + pooled * pooled_len;
             self.kernels.max_unpool(
                 &pool_row(window, self.raw_shape),
                 row - pooled * stride,
-                &dy[range.clone()],
-                &places[range],
+                &self.dy[from..from + pooled_len],
+                &self.places[from..from + pooled_len],
                 gradient,
             );
         }
