@@ -24,5 +24,5 @@ if [ -z "$python" ]; then
 fi
 
 mkdir -p "$folder"
-cargo run --quiet --release -p biophony-model --example random_bundle -- "$folder/cases"
+cargo run --quiet -p biophony-model --example random_bundle -- "$folder/cases"
 exec "$python" scripts/check_bundle.py "$folder/cases"

@@ -69,7 +69,7 @@ fn check_tone(decoded: &Decoded, codec: &str, seconds: f64, tolerance: f64) {
 #[test]
 fn every_compressed_format_gives_the_tones() {
     for (name, container, codec, seconds) in [
-        ("tone.flac", Container::Flac, "FLAC", 0.2),
+        ("tone.flac", Container::Flac, "FLAC", 0.1),
         ("tone.mp3", Container::Mpeg, "MP3", 0.5),
         ("tone.ogg", Container::Ogg, "Vorbis", 0.5),
         ("tone.m4a", Container::IsoMedia, "AAC", 0.5),
@@ -108,7 +108,7 @@ fn lossless_files_agree_to_the_sample() {
     let flac = decode(data("tone.flac")).expect("decodes");
     let aiff = decode(data("tone.aiff")).expect("decodes");
     let sowt = decode(data("tone_sowt.aiff")).expect("decodes");
-    assert_eq!(flac.clip.samples()[..2240], *aiff.clip.samples());
+    assert_eq!(*flac.clip.samples(), aiff.clip.samples()[..1600]);
     assert_eq!(sowt.clip, aiff.clip);
     assert_eq!(flac.format.bits_per_sample, Some(16));
 }

@@ -166,10 +166,10 @@ fn cnn(input: Shape, classes: usize, scale: Scale) -> Vec<Layer> {
 /// very first has a stride of 2: full resolution would cost more than all the
 /// rest and helps nothing.
 fn cnn_bn(input: Shape, classes: usize, scale: Scale) -> Vec<Layer> {
-    let mut layers = conv_bn_relu(scale.channels(32), 5, 2);
-    layers.extend(conv_bn_relu(scale.channels(32), 3, 1));
+    let mut layers = conv_bn_relu(scale.channels(24), 5, 2);
+    layers.extend(conv_bn_relu(scale.channels(24), 3, 1));
     let mut size = [input.height.div_ceil(2), input.width.div_ceil(2)];
-    for channels in [64, 128, 256] {
+    for channels in [48, 96, 192] {
         layers.extend(halve(&mut size).map(|window| Layer::MaxPool {
             kernel: window,
             stride: window,

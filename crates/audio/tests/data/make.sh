@@ -13,7 +13,7 @@ make() {
         -map_metadata -1 -fflags +bitexact -flags:a +bitexact "$@"
 }
 
-make 0.2 -c:a flac -sample_fmt s16 -frame_size 512 tone.flac
+make 0.1 -c:a flac -sample_fmt s16 -frame_size 512 tone.flac
 make 0.5 -c:a libmp3lame -b:a 64k tone.mp3
 make 0.5 -c:a libvorbis -q:a 2 -page_duration 50000 tone.ogg
 make 0.5 -c:a libopus -b:a 32k tone.opus

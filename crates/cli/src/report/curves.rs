@@ -124,12 +124,13 @@ impl Panel {
             .max()
             .filter(|&n| n > 0)?;
         // A single epoch gets an axis, too, so that its dot has a place.
-        let epochs = [1.0, n_epochs.max(2) as f64];
+        let last = n_epochs.max(2);
+        // Never more ticks than epochs: there is nothing at epoch 1.5.
         Some(Self {
             drawing: CurvePanel {
                 title: title.to_owned(),
                 description: String::new(),
-                x: Axis::new(epochs, [LEFT, RIGHT], 6),
+                x: Axis::new([1.0, last as f64], [LEFT, RIGHT], (last - 1).min(6)),
                 y: Axis::new(range, [BOTTOM, TOP], 5),
                 lines: Vec::new(),
                 best: Vec::new(),
@@ -238,6 +239,18 @@ mod tests {
                 .all(|line| !line.path.contains("NaN") && !line.path.contains("inf"))
         );
         assert_eq!(panels[0].lines[0].path.matches('M').count(), 2);
+    }
+
+    #[test]
+    fn epochs_are_whole_numbers_however_few_there_are() {
+        for n_epochs in 1..12 {
+            let panels = panels(&[run(&vec![1.0; n_epochs])]);
+            let ticks = &panels[0].x.ticks;
+            assert!(
+                ticks.iter().all(|tick| tick.label.parse::<usize>().is_ok()),
+                "{ticks:?}"
+            );
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn width_scales_the_channels_in_steps_of_eight() {
     };
     assert_eq!(
         [outputs(0.01), outputs(1.0), outputs(1.4), outputs(2.0)],
-        [8, 32, 48, 64]
+        [8, 24, 32, 48]
     );
 }
 

@@ -108,6 +108,7 @@ pub(crate) fn varied(epochs: usize) -> TrainingConfig {
         balanced_loss: 0.5,
         label_smoothing: 0.1,
         average_decay: 0.9,
+        monitor: biophony_model::Monitor::Loss,
         augment: AugmentConfig {
             noise_probability: 0.5,
             background_probability: 0.5,
