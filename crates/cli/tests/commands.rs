@@ -85,6 +85,8 @@ fn training_leaves_a_report_tables_and_a_bundle() {
         "confusion.csv",
         "predictions.csv",
         "audit.html",
+        "model_summary.txt",
+        "model_summary.txt",
     ] {
         assert!(run.join(name).is_file(), "{name}");
     }
@@ -322,15 +324,7 @@ fn a_killed_run_resumes_to_the_same_weights() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("the program starts");
-    let checkpoint_exists = || {
-        let runs = std::fs::read_dir(place.path("other/runs"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        runs.map(|run| run.path().join("checkpoints/split"))
-            .any(|folder| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()))
-    };
-    while !checkpoint_exists() && child.try_wait().expect("a child").is_none() {
+    while !place.has_checkpoint("other") && child.try_wait().expect("a child").is_none() {
         std::thread::yield_now();
     }
     child.kill().expect("it can be killed");
@@ -350,6 +344,37 @@ fn a_killed_run_resumes_to_the_same_weights() {
     );
     let errors = place.complaint(1, &resume);
     assert!(errors.contains("no interrupted run"), "{errors}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_keeps_the_best_weights_so_far() {
+    let place = Place::with_collection();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("biophony"))
+        .current_dir(place.path("."))
+        .args(["train", "clips", "--epochs", "100000", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    while !place.has_checkpoint(".biophony") && child.try_wait().expect("a child").is_none() {
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &pid])
+        .status();
+    assert!(sent.expect("kill is there").success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    let figures = json(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(figures["interrupted"], true);
+    assert!(
+        place
+            .path(figures["model"].as_str().unwrap())
+            .join("model.onnx")
+            .is_file()
+    );
 }
 
 #[test]

@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use biophony_dataset::Usable;
-use biophony_model::{Evaluation, FrontEnd, LabelSet};
+use biophony_model::{FrontEnd, LabelSet};
 
 use super::{load_settings, print, report_failures};
 use crate::Outcome;
 use crate::arguments::{CollectionArguments, Common, FoldsArgument, TrainArguments};
 use crate::collection::{Collection, examples};
 use crate::home::Home;
+use crate::report::NaiveComparison;
 use crate::settings::Settings;
 
 use divide::{Grouping, Plan, plan};
@@ -219,7 +220,7 @@ fn fit_naive(
     request: &Request,
     run: &Path,
     watch: &mut Watch,
-) -> Result<Evaluation> {
+) -> Result<NaiveComparison> {
     let mut plan = plan(
         usable,
         &request.settings.split,
@@ -231,5 +232,8 @@ fn fit_naive(
         division.name = format!("naive-{}", division.name);
     }
     let fits = fit_all(bench, &plan, run, watch)?;
-    outcome::judge(bench, &fits.judged, None)
+    Ok(NaiveComparison {
+        evaluation: outcome::judge(bench, &fits.judged, None)?,
+        n_leaked: Some(plan.count_leaks(&usable.groups)),
+    })
 }

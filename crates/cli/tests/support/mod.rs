@@ -91,6 +91,15 @@ impl Place {
         errors
     }
 
+    /// Whether a run below the home folder `home` has saved an epoch.
+    pub(crate) fn has_checkpoint(&self, home: &str) -> bool {
+        let runs = std::fs::read_dir(self.path(home).join("runs"));
+        let folders = runs.into_iter().flatten().flatten();
+        folders
+            .map(|run| run.path().join("checkpoints/split"))
+            .any(|folder| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()))
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("biophony"));
         command.current_dir(self.folder.path()).args(arguments);

@@ -1,6 +1,8 @@
 //! Which recordings are trained on, validated with and tested on: one division
 //! of the collection, or one for each fold.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Result};
 use biophony_dataset::{Part, SplitConfig, Straddle, Usable, split};
 
@@ -127,6 +129,20 @@ fn cross_validation(
         })
     };
     names.iter().enumerate().map(divide).collect()
+}
+
+impl Plan {
+    /// How many tested recordings have a relative in their own training part.
+    pub(crate) fn count_leaks(&self, groups: &[usize]) -> usize {
+        let leaks = |division: &Division| {
+            let of = |part: Part| (0..groups.len()).filter(move |&i| division.parts[i] == part);
+            let trained: HashSet<usize> = of(Part::Train).map(|i| groups[i]).collect();
+            of(Part::Test)
+                .filter(|&i| trained.contains(&groups[i]))
+                .count()
+        };
+        self.judged.iter().map(leaks).sum()
+    }
 }
 
 /// Takes a validation part out of the recordings `among`; all others are for test.

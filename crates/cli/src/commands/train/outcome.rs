@@ -9,13 +9,14 @@ use anyhow::{Context, Result};
 use biophony_dataset::{Part, Usable};
 use biophony_model::bootstrap::BootstrapConfig;
 use biophony_model::{Bundle, Evaluation, EvaluationOptions, Existing, Provenance, evaluate};
+use biophony_nn::LayerSummary;
 use serde_json::{Value, json};
 
 use super::divide::Plan;
 use super::fit::{Fit, Tested, Workbench};
 use super::{CHECKPOINTS, Fits, Request};
 use crate::collection::Collection;
-use crate::report::{self, PredictionRow};
+use crate::report::{self, NaiveComparison, PredictionRow};
 
 mod describe;
 
@@ -37,7 +38,7 @@ pub(crate) struct Finished {
     pub(crate) run: PathBuf,
     pub(crate) model: PathBuf,
     pub(crate) evaluation: Evaluation,
-    pub(crate) naive: Option<Evaluation>,
+    pub(crate) naive: Option<NaiveComparison>,
     pub(crate) unreadable: Vec<(PathBuf, String)>,
     pub(crate) interrupted: bool,
     metrics: Value,
@@ -45,7 +46,7 @@ pub(crate) struct Finished {
 
 impl Session<'_> {
     /// Judges, writes and saves.
-    pub(crate) fn finish(&self, fits: Fits, naive: Option<Evaluation>) -> Result<Finished> {
+    pub(crate) fn finish(&self, fits: Fits, naive: Option<NaiveComparison>) -> Result<Finished> {
         let evaluation = judge(self.bench, &fits.judged, Some(&self.usable.groups))?;
         let name = self
             .run
@@ -61,7 +62,7 @@ impl Session<'_> {
         report::write_per_class_csv(&self.run.join("per_class.csv"), &evaluation)?;
         report::write_confusion_csv(&self.run.join("confusion.csv"), &evaluation)?;
         report::write_predictions_csv(&self.run.join("predictions.csv"), &rows)?;
-        self.write_audit()?;
+        self.write_details(&fits)?;
         self.write_bundle(fits, &metrics, &model)?;
         // Last, since its presence says that the run is complete.
         report::write_metrics_json(&self.run.join("metrics.json"), &metrics)?;
@@ -85,7 +86,7 @@ impl Session<'_> {
         &self,
         fits: &Fits,
         evaluation: &Evaluation,
-        naive: Option<&Evaluation>,
+        naive: Option<&NaiveComparison>,
         model: &Path,
     ) -> Result<Value> {
         let folds: Vec<Value> = fits
@@ -104,7 +105,11 @@ impl Session<'_> {
             ("folds", json!(folds)),
         ];
         if let Some(naive) = naive {
-            more.push(("naive", serde_json::to_value(naive)?));
+            let more_there = [("n_leaked", json!(naive.n_leaked))];
+            more.push((
+                "naive",
+                report::metrics_json(&naive.evaluation, &more_there)?,
+            ));
         }
         report::metrics_json(evaluation, &more)
     }
@@ -149,12 +154,16 @@ impl Session<'_> {
             .collect()
     }
 
-    fn write_audit(&self) -> Result<()> {
+    /// What the report only sums up: the audit, the network, the settings.
+    fn write_details(&self, fits: &Fits) -> Result<()> {
         let audit = &self.collection.audit;
         let page = biophony_dataset::audit_page(audit, &self.collection.name());
         report::write_atomically(&self.run.join("audit.html"), page.as_bytes())?;
         let json = serde_json::to_vec_pretty(audit)?;
         report::write_atomically(&self.run.join("audit.json"), &json)?;
+        let model = fits.deployed.as_ref().unwrap_or(&fits.judged[0]);
+        let summary = network_table(&model.trained.network.spec().summary()?);
+        report::write_atomically(&self.run.join("model_summary.txt"), summary.as_bytes())?;
         let settings = toml::to_string(&self.bench.settings.to_table())?;
         report::write_atomically(&self.run.join("settings.toml"), settings.as_bytes())
     }
@@ -263,6 +272,21 @@ pub(crate) fn judge(
     Ok(evaluate(bench.labels, &truth, &probabilities, &options)?)
 }
 
+/// A network layer by layer, as text.
+fn network_table(layers: &[LayerSummary]) -> String {
+    let mut text = format!(
+        "{:<24} {:<12} {:>14} {:>10} {:>13}\n",
+        "layer", "kind", "output", "parameters", "MACs"
+    );
+    for layer in layers {
+        text.push_str(&format!("{layer}\n"));
+    }
+    let parameters: usize = layers.iter().map(|layer| layer.parameters).sum();
+    let macs: u64 = layers.iter().map(|layer| layer.macs).sum();
+    text.push_str(&format!("{:<52} {parameters:>10} {macs:>13}\n", "total"));
+    text
+}
+
 /// The time as RFC 3339 in UTC.
 fn now() -> String {
     humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
@@ -307,7 +331,7 @@ impl Finished {
         if let Some(naive) = &self.naive {
             text.push_str(&format!(
                 "\n  A random split, which lets copies leak, would have said accuracy {:.3}, macro-F1 {:.3}.\n",
-                naive.accuracy, naive.macro_f1
+                naive.evaluation.accuracy, naive.evaluation.macro_f1
             ));
         }
         if self.interrupted {

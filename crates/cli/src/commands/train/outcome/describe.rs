@@ -25,7 +25,7 @@ impl Session<'_> {
         &self,
         fits: &Fits,
         evaluation: &Evaluation,
-        naive: Option<&Evaluation>,
+        naive: Option<&NaiveComparison>,
     ) -> Result<Report> {
         let model = fits.deployed.as_ref().unwrap_or(&fits.judged[0]);
         Ok(Report {
@@ -39,10 +39,7 @@ impl Session<'_> {
             evaluated_on: self.evaluated_on(fits),
             notes: self.notes(),
             evaluation: evaluation.clone(),
-            naive: naive.map(|evaluation| NaiveComparison {
-                evaluation: evaluation.clone(),
-                n_leaked: None,
-            }),
+            naive: naive.cloned(),
             folds: self.folds(fits)?,
             training: fits.judged.iter().map(|fit| self.curves(fit)).collect(),
             thresholds: thresholds(model),
