@@ -75,7 +75,7 @@ pub(crate) struct CollectionArguments {
     /// A folder with one subfolder per class
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
-    /// A table of recordings: path,label[,group][,fold][,split]
+    /// A table of recordings with the columns path,label and, if wanted, group,fold,split
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@
 //! | `resnet` | residual, with a restricted receptive field | CP-ResNet, Koutini et al. 2019 and 2021 |
 //!
 //! All but `cnn` pool globally, so that the same weights run on windows of any
-//! length. Learning them is in [`crate::train`].
+//! length. Learning them is in [`crate::train`](mod@crate::train).
 
 use std::fmt;
 use std::str::FromStr;

@@ -11,7 +11,7 @@
 //! The order: a random window, time roll, gain, noise, background, and after
 //! normalization masks (SpecAugment, Park et al. 2019) filled with the mean.
 //! Mixing two examples with their labels (mixup, Zhang et al. 2018) concerns a
-//! whole batch and is done by [`crate::train`], with the settings from here.
+//! whole batch and is done by [`crate::train`](mod@crate::train), with the settings from here.
 
 mod power;
 

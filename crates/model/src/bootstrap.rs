@@ -7,7 +7,7 @@
 //! pretend to more evidence than there is and give intervals that are too
 //! narrow.
 //!
-//! What is computed from a resample is the caller's: see [`crate::evaluate`].
+//! What is computed from a resample is the caller's: see [`crate::evaluate`](mod@crate::evaluate).
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //!
 //! 1. [`labels`] and [`error`]: the words used everywhere.
 //! 2. [`prepare`] and [`normalize`]: how a waveform becomes network input.
-//! 3. [`architecture`]: the networks that have names.
+//! 3. [`architecture`](mod@architecture): the networks that have names.
 //! 4. [`augment`]: how training windows are varied.
 //! 5. [`train`](mod@train) and [`score`](mod@score): learning, and what was learnt at work.
 //! 6. [`evaluate`](mod@evaluate): how good a model is, out of [`metrics`], [`calibrate`] and

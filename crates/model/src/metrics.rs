@@ -11,7 +11,7 @@
 //!
 //! Figures that need the order of the scores (average precision, ROC-AUC) live
 //! in [`ranking`]; calibration in [`crate::calibrate`]; the whole evaluation of
-//! a model is assembled in [`crate::evaluate`].
+//! a model is assembled in [`crate::evaluate`](mod@crate::evaluate).
 
 use serde::{Deserialize, Serialize};
 

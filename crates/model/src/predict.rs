@@ -2,7 +2,7 @@
 //!
 //! [`Predictor`] is the only way to use a [`Bundle`]. It prepares audio with the
 //! bundle's own front end and scores it by the code that training validates
-//! with ([`crate::score`]), so that serving cannot differ from training.
+//! with ([`crate::score`](mod@crate::score)), so that serving cannot differ from training.
 //!
 //! Reading files is left to `biophony-audio`, and what a bundle is to
 //! [`crate::bundle`].

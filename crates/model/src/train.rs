@@ -8,7 +8,7 @@
 //! The settings are in [`config`], what is reported while it runs in
 //! [`observer`]. How windows are varied is in [`crate::augment`], what
 //! interruptions leave behind in `checkpoint`, how clips are scored in
-//! [`crate::score`].
+//! [`crate::score`](mod@crate::score).
 
 pub(crate) mod average;
 mod batch;
