@@ -21,6 +21,7 @@ mod elementwise_tests;
 mod instruction_sets;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod pool;
 mod simd;
 mod tile;
 #[cfg(target_arch = "x86_64")]
@@ -31,6 +32,7 @@ use std::sync::OnceLock;
 use depthwise::{DepthwiseTile, DepthwiseWeightTile};
 pub(crate) use elementwise::{NormConstants, PoolRow, period, repeat_channels};
 use instruction_sets::Elementwise;
+use pool::PoolRowKernel;
 use tile::{ConvTile, WeightTile};
 pub(crate) use tile::{Finish, Taps};
 
@@ -46,6 +48,8 @@ pub(crate) struct Kernels {
     depthwise: &'static [DepthwiseTile],
     /// By the taps of a tile less one.
     depthwise_weight: &'static [DepthwiseWeightTile],
+    max_pool: PoolRowKernel,
+    max_pool_scaled: PoolRowKernel,
     elementwise: Elementwise,
 }
 

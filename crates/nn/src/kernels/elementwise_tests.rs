@@ -183,7 +183,7 @@ fn check_pool(kernels: &Kernels, row: PoolRow, pixels: usize) {
     let shift = noise(channels, 1);
     let (scales, shifts) = (periodic(&scale), periodic(&shift));
     let mut scaled_places = vec![255; n];
-    kernels.max_pool_scaled(&row, &x, &scales, &shifts, &mut y, &mut scaled_places);
+    kernels.max_pool_scaled(&row, &x, [&scales, &shifts], &mut y, &mut scaled_places);
     let least_or_largest = |i: usize| {
         let window = at(i).into_iter();
         match i % channels % 2 {

@@ -31,12 +31,7 @@ macro_rules! with_elementwise {
             );
             fn norm_backward(dy: &[f32], x: &[f32], norm: &NormConstants, dx: &mut [f32]);
             fn norm_relu_backward(dy: &[f32], x: &[f32], norm: &NormConstants, dx: &mut [f32]);
-            fn max_pool(row: &PoolRow, x: &[f32], y: &mut [f32], places: &mut [u8]);
             fn max_pool_values(row: &PoolRow, x: &[f32], y: &mut [f32]);
-            fn max_pool_scaled(
-                row: &PoolRow, x: &[f32], scale: &[f32], shift: &[f32],
-                y: &mut [f32], places: &mut [u8]
-            );
             fn max_unpool(
                 row: &PoolRow, tap_row: usize, dy: &[f32], places: &[u8], dx: &mut [f32]
             );
@@ -89,6 +84,7 @@ macro_rules! instruction_set {
         pub(super) mod $module {
             use super::super::depthwise::{self, DepthwiseTile, DepthwiseWeightTile};
             use super::super::elementwise::{self, NormConstants, PoolRow};
+            use super::super::pool::{self, PoolCall};
             use super::super::simd::Simd;
             use super::super::tile::{self, ConvCall, ConvTile, WeightCall, WeightTile};
             use super::super::Kernels;
@@ -101,6 +97,8 @@ macro_rules! instruction_set {
                 weight: [WEIGHT_1, WEIGHT_2, WEIGHT_3],
                 depthwise: DEPTHWISE,
                 depthwise_weight: DEPTHWISE_WEIGHT,
+                max_pool: max_pool::<false>,
+                max_pool_scaled: max_pool::<true>,
                 elementwise: Elementwise { $($name),* },
             };
 
@@ -113,7 +111,7 @@ macro_rules! instruction_set {
             const DEPTHWISE: &[DepthwiseTile] = tiles!(depthwise_conv, $depthwise);
             const DEPTHWISE_WEIGHT: &[DepthwiseWeightTile] = tiles!(depthwise_weight, $depthwise);
 
-            // SAFETY of the four calls: the contracts are those of the functions called.
+            // SAFETY of the five calls: the contracts are those of the functions called.
 
             #[$attribute]
             unsafe fn conv<const P: usize, const V: usize>(call: &ConvCall) {
@@ -133,6 +131,11 @@ macro_rules! instruction_set {
             #[$attribute]
             unsafe fn depthwise_weight<const T: usize>(call: &WeightCall, x_tap: usize) {
                 unsafe { depthwise::weight::<$simd, T>(call, x_tap) }
+            }
+
+            #[$attribute]
+            unsafe fn max_pool<const SCALED: bool>(call: &PoolCall) {
+                unsafe { pool::max_pool::<$simd, SCALED>(call) }
             }
 
             $(

@@ -14,6 +14,7 @@ pub(crate) struct Neon;
 impl Simd for Neon {
     const LANES: usize = 4;
     type Vector = float32x4_t;
+    type Mask = uint32x4_t;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> float32x4_t {
@@ -62,6 +63,16 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        unsafe { vmaxq_f32(a, b) }
+        unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn greater_or_nan(a: float32x4_t, b: float32x4_t) -> uint32x4_t {
+        unsafe { vorrq_u32(vcgtq_f32(a, b), vmvnq_u32(vceqq_f32(a, a))) }
+    }
+
+    #[inline(always)]
+    unsafe fn select(mask: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vbslq_f32(mask, a, b) }
     }
 }

@@ -14,6 +14,9 @@ pub(crate) trait Simd: Copy {
     /// A register of [`Simd::LANES`] values.
     type Vector: Copy;
 
+    /// A choice for each lane.
+    type Mask: Copy;
+
     /// The same value in every lane.
     unsafe fn splat(value: f32) -> Self::Vector;
 
@@ -35,8 +38,14 @@ pub(crate) trait Simd: Copy {
     /// `a + b`
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
-    /// The larger of each pair.
+    /// The larger of each pair; `b` if one is not a number.
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// Where `a > b`, or `a` is not a number.
+    unsafe fn greater_or_nan(a: Self::Vector, b: Self::Vector) -> Self::Mask;
+
+    /// `a` where the mask is set, else `b`.
+    unsafe fn select(mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 
 /// No instructions in particular: arrays that a compiler can keep in SSE registers.
@@ -48,6 +57,7 @@ const PORTABLE_LANES: usize = 4;
 impl Simd for Portable {
     const LANES: usize = PORTABLE_LANES;
     type Vector = [f32; PORTABLE_LANES];
+    type Mask = [bool; PORTABLE_LANES];
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::Vector {
@@ -98,5 +108,15 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector {
         std::array::from_fn(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
+    }
+
+    #[inline(always)]
+    unsafe fn greater_or_nan(a: Self::Vector, b: Self::Vector) -> Self::Mask {
+        std::array::from_fn(|lane| a[lane] > b[lane] || a[lane].is_nan())
+    }
+
+    #[inline(always)]
+    unsafe fn select(mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| if mask[lane] { a[lane] } else { b[lane] })
     }
 }

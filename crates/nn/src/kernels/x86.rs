@@ -14,6 +14,7 @@ pub(crate) struct Avx512;
 impl Simd for Avx512 {
     const LANES: usize = 16;
     type Vector = __m512;
+    type Mask = __mmask16;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {
@@ -54,6 +55,16 @@ impl Simd for Avx512 {
     unsafe fn max(a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_max_ps(a, b) }
     }
+
+    #[inline(always)]
+    unsafe fn greater_or_nan(a: __m512, b: __m512) -> __mmask16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a) }
+    }
+
+    #[inline(always)]
+    unsafe fn select(mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
+    }
 }
 
 /// A mask with the lowest `n` of 16 bits set.
@@ -70,6 +81,7 @@ pub(crate) struct Avx2;
 impl Simd for Avx2 {
     const LANES: usize = 8;
     type Vector = __m256;
+    type Mask = __m256;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m256 {
@@ -109,6 +121,19 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn max(a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn greater_or_nan(a: __m256, b: __m256) -> __m256 {
+        unsafe {
+            let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a);
+            _mm256_or_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b), nan)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn select(mask: __m256, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_blendv_ps(b, a, mask) }
     }
 }
 

@@ -359,7 +359,7 @@ impl PoolRows {
             match activation.scale_and_shift {
                 Some((scale, shift)) => {
                     self.kernels
-                        .max_pool_scaled(&row, x, scale, shift, y, places);
+                        .max_pool_scaled(&row, x, [scale, shift], y, places);
                 }
                 None => {
                     self.kernels.max_pool(&row, x, y, places);
