@@ -7,6 +7,7 @@
 
 mod block;
 mod config;
+mod filters;
 
 pub(crate) use config::within;
 pub use config::{FeatureConfig, FeatureScale, FeatureSettings, MAX_N_FFT, MAX_N_MELS};
@@ -17,6 +18,7 @@ use crate::mel::{MelFilterbank, mel_filterbank};
 use crate::spectrogram::Spectrogram;
 use crate::stft::{Frames, Transform};
 use block::{Block, LANES, Precision};
+use filters::Filters;
 
 /// Turns waveforms into features, always in the same way.
 ///
@@ -40,6 +42,7 @@ use block::{Block, LANES, Precision};
 pub struct FeatureExtractor {
     config: FeatureConfig,
     filterbank: MelFilterbank,
+    filters: Filters,
     fast: Transform<f32>,
     exact: Transform<f64>,
     precision: Precision,
@@ -51,6 +54,7 @@ impl FeatureExtractor {
         let filterbank = mel_filterbank(config);
         Self {
             precision: Precision::of(&filterbank, config),
+            filters: Filters::of(&filterbank),
             fast: Transform::new(config),
             exact: Transform::new(config),
             config: config.clone(),

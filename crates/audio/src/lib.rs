@@ -26,7 +26,7 @@ pub use features::{
 };
 pub use mel::{MelFilterbank, MelNorm, MelScale, mel_filterbank};
 pub use mfcc::{DctNorm, DctType, MfccConfig, mfcc};
-pub use npy::{write_npy, write_spectrogram_npy};
+pub use npy::{read_spectrogram_npy, write_npy, write_spectrogram_npy};
 pub use pcen::{PcenConfig, PcenState, pcen, pcen_from};
 pub use picture::{bare_spectrogram_png, color_of, spectrogram_png};
 pub use resample::resample;

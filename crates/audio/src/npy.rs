@@ -1,9 +1,9 @@
-//! NumPy's file format, written: version 1.0, `float32`, C order.
+//! NumPy's file format, written and read: version 1.0, `float32`, C order.
 //!
 //! The format is NEP 1: a magic string, a header that is a Python literal
 //! padded to 64 bytes, and the numbers in little-endian order.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use crate::spectrogram::Spectrogram;
 
@@ -43,6 +43,51 @@ const CHUNK: usize = 1 << 14;
 pub fn write_spectrogram_npy(to: impl Write, spectrogram: &Spectrogram) -> io::Result<()> {
     let shape = [spectrogram.n_bands, spectrogram.n_frames];
     write_npy(to, &shape, spectrogram.values())
+}
+
+/// Reads what [`write_spectrogram_npy`] wrote.
+///
+/// # Errors
+///
+/// When the reader fails, or the file is none of ours: other types, orders and
+/// numbers of dimensions are refused.
+pub fn read_spectrogram_npy(mut from: impl Read) -> io::Result<Spectrogram> {
+    let mut before = [0; 10];
+    from.read_exact(&mut before)?;
+    let mut literal = vec![0; usize::from(u16::from_le_bytes([before[8], before[9]]))];
+    from.read_exact(&mut literal)?;
+    let refused = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not a two-dimensional `float32` array",
+        )
+    };
+    let shape = shape_of(&before, &literal).ok_or_else(refused)?;
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    let expected = shape[0]
+        .checked_mul(shape[1])
+        .and_then(|n| n.checked_mul(4));
+    if Some(bytes.len()) != expected || shape[0] == 0 {
+        return Err(refused());
+    }
+    let (values, _) = bytes.as_chunks::<4>();
+    let values = values
+        .iter()
+        .map(|&value| f32::from_le_bytes(value))
+        .collect();
+    Ok(Spectrogram::new(shape[0], shape[1], values))
+}
+
+fn shape_of(before: &[u8], literal: &[u8]) -> Option<[usize; 2]> {
+    let literal = std::str::from_utf8(literal).ok()?;
+    let shape = literal.split_once("'shape': (")?.1.split_once(')')?.0;
+    let (n_bands, n_frames) = shape.split_once(", ")?;
+    let shape = [n_bands.parse().ok()?, n_frames.parse().ok()?];
+    // What we would have written is what we read.
+    let ours = header(&shape);
+    (ours[..before.len()] == *before && ours[before.len()..] == *literal.as_bytes())
+        .then_some(shape)
 }
 
 fn header(shape: &[usize]) -> Vec<u8> {
@@ -122,6 +167,22 @@ mod tests {
             bytes[bytes.len() - 4..],
             (values.len() as f32 - 1.0).to_le_bytes()
         );
+    }
+
+    #[test]
+    fn a_spectrogram_comes_back_and_damage_is_noticed() {
+        let spectrogram = Spectrogram::new(2, 3, vec![0.5, -1.0, 2.0, 3.0, 4.0, 5.0]);
+        let mut bytes = Vec::new();
+        write_spectrogram_npy(&mut bytes, &spectrogram).expect("a vector takes all bytes");
+        assert_eq!(
+            read_spectrogram_npy(&bytes[..]).expect("reads"),
+            spectrogram
+        );
+        for n in 0..bytes.len() {
+            assert!(read_spectrogram_npy(&bytes[..n]).is_err(), "{n} bytes");
+        }
+        bytes[12] ^= 1;
+        assert!(read_spectrogram_npy(&bytes[..]).is_err());
     }
 
     #[test]

@@ -1,21 +1,24 @@
-//! Short-time Fourier transform: windows, framing, padding, and the transform.
+//! Short-time Fourier transform: windows, framing and padding.
 //!
 //! Conventions are librosa's: windows are periodic and centered in the frame,
 //! a centered analysis extends the signal by half a frame at both ends, and the
 //! transform runs in double precision before it is rounded to `f32`.
 //!
-//! Gathering a spectrum into mel bands lives in [`crate::mel`]; the fast path
-//! that goes from samples to features in one pass in [`crate::features`].
+//! The transform of one frame lives in [`real`], gathering a spectrum into mel
+//! bands in [`crate::mel`], and the fast path that goes from samples to features in
+//! one pass in [`crate::features`].
+
+mod real;
 
 use std::f64::consts::PI;
-use std::sync::Arc;
 
-use realfft::num_complex::{Complex, Complex32};
-use realfft::{FftNum, RealFftPlanner, RealToComplex};
+use rustfft::num_complex::{Complex, Complex32};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AudioError;
 use crate::features::FeatureConfig;
+pub(crate) use real::RealScratch;
+use real::{RealTransform, Sample};
 
 /// The shape that a frame is multiplied by before it is transformed.
 ///
@@ -165,11 +168,14 @@ pub fn stft(samples: &[f32], config: &FeatureConfig) -> Result<Stft, AudioError>
     let (n_bins, n_frames) = (config.n_bins(), frames.count());
     let transform = Transform::<f64>::new(config);
     let mut scratch = transform.scratch();
+    let mut spectrum = vec![Complex32::default(); n_bins];
     let mut values = vec![Complex32::default(); n_bins * n_frames];
     for t in 0..n_frames {
-        let spectrum = transform.spectrum(&frames, t, &mut scratch);
+        transform.spectrum(&frames, t, &mut scratch, &mut spectrum, |bin| {
+            Complex::new(bin.re as f32, bin.im as f32)
+        });
         for (bin, value) in spectrum.iter().enumerate() {
-            values[bin * n_frames + t] = Complex::new(value.re as f32, value.im as f32);
+            values[bin * n_frames + t] = *value;
         }
     }
     Ok(Stft {
@@ -230,54 +236,46 @@ impl<'a> Frames<'a> {
         self.count
     }
 
-    /// Writes frame `t`, multiplied by `window`.
-    fn windowed<T: Sample>(&self, t: usize, window: &[T], frame: &mut [T]) {
-        let start = (t * self.hop_length) as isize - self.n_before as isize;
-        let inside = usize::try_from(start)
-            .ok()
-            .and_then(|start| self.samples.get(start..start + self.n_fft));
-        if let Some(samples) = inside {
-            for ((value, &sample), &weight) in frame.iter_mut().zip(samples).zip(window) {
-                *value = T::from(sample) * weight;
-            }
-            return;
+    /// Writes frame `t`, multiplied by `window`, two samples as one number.
+    fn windowed_pairs<T: Sample>(&self, t: usize, window: &[T], pairs: &mut [Complex<T>]) {
+        let Some(samples) = self.inside(t) else {
+            return self.windowed(t, window, |i, sample| match i % 2 {
+                0 => pairs[i / 2].re = sample,
+                _ => pairs[i / 2].im = sample,
+            });
+        };
+        let (samples, window) = (samples.as_chunks::<2>().0, window.as_chunks::<2>().0);
+        for ((pair, samples), window) in pairs.iter_mut().zip(samples).zip(window) {
+            pair.re = T::from(samples[0]) * window[0];
+            pair.im = T::from(samples[1]) * window[1];
         }
-        for (i, (value, &weight)) in frame.iter_mut().zip(window).enumerate() {
+    }
+
+    /// Hands over each sample of frame `t`, multiplied by `window`.
+    fn windowed<T: Sample>(&self, t: usize, window: &[T], mut write: impl FnMut(usize, T)) {
+        let start = self.start(t);
+        for (i, &weight) in window.iter().enumerate() {
             let source = self.pad_mode.source(start + i as isize, self.samples.len());
-            *value = T::from(source.map_or(0.0, |index| self.samples[index])) * weight;
+            let sample = source.map_or(0.0, |index| self.samples[index]);
+            write(i, T::from(sample) * weight);
         }
     }
-}
 
-/// A precision to transform in.
-pub(crate) trait Sample: FftNum + From<f32> {
-    /// Rounds a window's value to this precision.
-    fn rounded(value: f64) -> Self;
-}
-
-impl Sample for f32 {
-    fn rounded(value: f64) -> Self {
-        value as f32
+    /// The samples of frame `t`, if all of them are there.
+    fn inside(&self, t: usize) -> Option<&[f32]> {
+        let start = usize::try_from(self.start(t)).ok()?;
+        self.samples.get(start..start + self.n_fft)
     }
-}
 
-impl Sample for f64 {
-    fn rounded(value: f64) -> Self {
-        value
+    fn start(&self, t: usize) -> isize {
+        (t * self.hop_length) as isize - self.n_before as isize
     }
 }
 
 /// A window and a planned transform of one length in one precision.
 pub(crate) struct Transform<T: Sample> {
     window: Vec<T>,
-    plan: Arc<dyn RealToComplex<T>>,
-}
-
-/// The buffers that one run of a [`Transform`] needs.
-pub(crate) struct TransformScratch<T> {
-    frame: Vec<T>,
-    spectrum: Vec<Complex<T>>,
-    work: Vec<Complex<T>>,
+    transform: RealTransform<T>,
 }
 
 impl<T: Sample> Transform<T> {
@@ -287,7 +285,7 @@ impl<T: Sample> Transform<T> {
             .centered_in(config.win_length(), config.n_fft());
         Self {
             window: window.into_iter().map(T::rounded).collect(),
-            plan: RealFftPlanner::new().plan_fft_forward(config.n_fft()),
+            transform: RealTransform::new(config.n_fft()),
         }
     }
 
@@ -295,26 +293,28 @@ impl<T: Sample> Transform<T> {
         &self.window
     }
 
-    pub(crate) fn scratch(&self) -> TransformScratch<T> {
-        TransformScratch {
-            frame: self.plan.make_input_vec(),
-            spectrum: self.plan.make_output_vec(),
-            work: self.plan.make_scratch_vec(),
-        }
+    pub(crate) fn scratch(&self) -> RealScratch<T> {
+        self.transform.scratch()
     }
 
-    /// The spectrum of frame `t`, in the scratch's buffer.
-    pub(crate) fn spectrum<'s>(
+    /// Writes what `value` makes of each bin of the spectrum of frame `t`.
+    pub(crate) fn spectrum<O>(
         &self,
         frames: &Frames<'_>,
         t: usize,
-        scratch: &'s mut TransformScratch<T>,
-    ) -> &'s [Complex<T>] {
-        frames.windowed(t, &self.window, &mut scratch.frame);
-        self.plan
-            .process_with_scratch(&mut scratch.frame, &mut scratch.spectrum, &mut scratch.work)
-            .expect("the plan made these buffers itself");
-        &scratch.spectrum
+        scratch: &mut RealScratch<T>,
+        bins: &mut [O],
+        value: impl Fn(Complex<T>) -> O,
+    ) {
+        let values = scratch.values_mut();
+        if self.transform.is_paired() {
+            frames.windowed_pairs(t, &self.window, values);
+        } else {
+            frames.windowed(t, &self.window, |i, sample| {
+                values[i] = Complex::new(sample, T::ZERO);
+            });
+        }
+        self.transform.run(scratch, bins, value);
     }
 }
 

@@ -1,38 +1,39 @@
-//! A few frames side by side, so that one instruction works on all of them.
+//! A few frames side by side, from samples to bands.
 //!
-//! Spectra are laid out bin by bin with the frames of a block as lanes; mel
-//! filters then run over bins and never over short, ragged rows. The decision
-//! which frames need double precision is taken here too.
+//! Each frame is transformed and filtered on its own, while its spectrum is in the
+//! nearest cache; bands are laid out band by band with the frames of a block as
+//! lanes, as the result wants them. The decision which frames need double precision
+//! is taken here too.
 
-use realfft::num_complex::Complex;
-
+use super::filters::{Filters, sum};
 use super::{FeatureConfig, FeatureExtractor, FeatureScale};
 use crate::mel::MelFilterbank;
-use crate::stft::{Frames, TransformScratch};
+use crate::stft::{Frames, RealScratch};
 
-/// Frames in a block: two vectors of SSE, one of AVX.
+/// Frames in a block.
 pub(super) const LANES: usize = 8;
 
 type Lanes = [f32; LANES];
 
-/// Up to [`LANES`] frames, from spectra to bands.
+/// Up to [`LANES`] frames.
 pub(super) struct Block {
-    /// `|X|^power`, `[n_bins]` of lanes.
-    spectra: Vec<Lanes>,
+    /// `|X|^power` of one frame, `[n_bins]`, and the zeros that [`Filters`] wants.
+    spectrum: Vec<f32>,
     /// Filtered, `[n_mels]` of lanes.
     bands: Vec<Lanes>,
     /// The energy of each frame: the sum of `|X|²`.
     energies: Lanes,
     /// The largest band value of any block so far.
     loudest: f32,
-    fast: TransformScratch<f32>,
-    exact: TransformScratch<f64>,
+    fast: RealScratch<f32>,
+    exact: RealScratch<f64>,
 }
 
 impl Block {
     pub(super) fn new(extractor: &FeatureExtractor) -> Self {
+        let n_bins = extractor.filterbank.n_bins();
         Self {
-            spectra: vec![[0.0; LANES]; extractor.filterbank.n_bins()],
+            spectrum: vec![0.0; Filters::padded_length(n_bins)],
             bands: vec![[0.0; LANES]; extractor.filterbank.n_mels()],
             energies: [0.0; LANES],
             loudest: 0.0,
@@ -65,58 +66,42 @@ impl Block {
         n: usize,
     ) {
         if n < LANES {
-            self.spectra.fill([0.0; LANES]);
+            self.bands.fill([0.0; LANES]);
+            self.energies = [0.0; LANES];
         }
+        let n_bins = extractor.filterbank.n_bins();
+        let power = extractor.config.power();
         for lane in 0..n {
-            let spectrum = extractor
-                .fast
-                .spectrum(frames, first + lane, &mut self.fast);
-            for (lanes, value) in self.spectra.iter_mut().zip(spectrum) {
-                lanes[lane] = value.re * value.re + value.im * value.im;
-            }
+            let bins = &mut self.spectrum[..n_bins];
+            let fast = &extractor.fast;
+            fast.spectrum(frames, first + lane, &mut self.fast, bins, |bin| {
+                bin.re * bin.re + bin.im * bin.im
+            });
+            self.energies[lane] = sum(bins);
+            raise(bins, power);
+            extractor
+                .filters
+                .apply(&self.spectrum, &mut self.bands, lane);
         }
-        self.energies = sum(&self.spectra);
-        raise(&mut self.spectra, extractor.config.power());
-        self.filter(&extractor.filterbank);
 
         let weak = extractor
             .precision
             .weak_lanes(&self.bands, &self.energies, self.loudest);
         for lane in (0..n).filter(|&lane| weak[lane]) {
-            let t = first + lane;
-            let spectrum = extractor.exact.spectrum(frames, t, &mut self.exact);
-            let power = extractor.config.power();
-            replace_lane(&mut self.spectra, lane, spectrum, power);
-        }
-        if weak.contains(&true) {
-            self.filter(&extractor.filterbank);
+            let bins = &mut self.spectrum[..n_bins];
+            let exact = &extractor.exact;
+            exact.spectrum(frames, first + lane, &mut self.exact, bins, |bin| {
+                // Rounded where librosa rounds: after the transform.
+                let (re, im) = (bin.re as f32, bin.im as f32);
+                re * re + im * im
+            });
+            raise(bins, power);
+            extractor
+                .filters
+                .apply(&self.spectrum, &mut self.bands, lane);
         }
         self.loudest = self.loudest.max(largest(&self.bands));
     }
-
-    fn filter(&mut self, filterbank: &MelFilterbank) {
-        for (lanes, band) in self.bands.iter_mut().zip(filterbank.bands()) {
-            let bins = &self.spectra[band.first_bin..];
-            let mut sums = [0.0; LANES];
-            for (bin, &weight) in bins.iter().zip(&band.weights) {
-                for (sum, value) in sums.iter_mut().zip(bin) {
-                    *sum += weight * value;
-                }
-            }
-            *lanes = sums;
-        }
-    }
-}
-
-/// The sum over bins, lane by lane.
-fn sum(spectra: &[Lanes]) -> Lanes {
-    let mut sums = [0.0; LANES];
-    for bin in spectra {
-        for (sum, value) in sums.iter_mut().zip(bin) {
-            *sum += value;
-        }
-    }
-    sums
 }
 
 /// The largest value of all lanes.
@@ -131,8 +116,7 @@ fn largest(bands: &[Lanes]) -> f32 {
 }
 
 /// Turns `|X|²` into `|X|^power`.
-fn raise(spectra: &mut [Lanes], power: f32) {
-    let values = spectra.as_flattened_mut();
+fn raise(values: &mut [f32], power: f32) {
     if power == 1.0 {
         values.iter_mut().for_each(|value| *value = value.sqrt());
     } else if power != 2.0 {
@@ -140,20 +124,6 @@ fn raise(spectra: &mut [Lanes], power: f32) {
         values
             .iter_mut()
             .for_each(|value| *value = value.powf(half));
-    }
-}
-
-/// Puts a spectrum in double precision in the place of one lane, rounded where
-/// librosa rounds: after the transform.
-fn replace_lane(spectra: &mut [Lanes], lane: usize, spectrum: &[Complex<f64>], power: f32) {
-    for (lanes, value) in spectra.iter_mut().zip(spectrum) {
-        let (re, im) = (value.re as f32, value.im as f32);
-        let squared = re * re + im * im;
-        lanes[lane] = match power {
-            2.0 => squared,
-            1.0 => squared.sqrt(),
-            _ => squared.powf(power / 2.0),
-        };
     }
 }
 
