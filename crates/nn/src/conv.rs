@@ -4,6 +4,7 @@
 //! weights. Both turn their work into grids of pixels and taps for the loops of
 //! [`crate::kernels::conv`]; which thread does which image is decided by the callers.
 
+mod borders;
 mod gradient;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,9 @@ impl Convolution {
 
     /// How many values [`Convolution::rows`] wants as scratch for so many rows of such an image.
     pub(crate) fn scratch_len(&self, image: View<'_>, rows: usize) -> usize {
+        if self.reads_in_place(image) {
+            return 0;
+        }
         seen_len(&self.geometry, image, rows, self.kernels)
     }
 
@@ -100,6 +104,11 @@ impl Convolution {
         if rows.is_empty() {
             return;
         }
+        if let Filters::Depthwise(weights) = &self.filters
+            && self.reads_in_place(image)
+        {
+            return self.rows_in_place(weights, image.values, rows, y, finish);
+        }
         let geometry = &self.geometry;
         let seen = Seen::of(geometry, self.kernels, image, rows, scratch);
         let per_group = geometry.outputs_per_group();
@@ -113,6 +122,7 @@ impl Convolution {
                 }
             }
             Filters::Depthwise(weights) => {
+                let weights = weights.all(geometry.kernel[1]);
                 self.kernels
                     .depthwise(seen.values, seen.grid, seen.taps, weights, y, finish);
             }

@@ -117,6 +117,28 @@ pub enum NnError {
         kind: &'static str,
     },
 
+    /// No networks were given to be merged.
+    #[error("there are no members to merge")]
+    NoMembers,
+
+    /// A network to be merged is made of other layers than the first.
+    #[error("member {member} is made of other layers than member 0")]
+    MembersDiffer {
+        /// Its place among the members, from 0.
+        member: usize,
+    },
+
+    /// A layer cannot hold several networks side by side.
+    #[error("`{layer}` ({kind}) cannot hold several members: {reason}")]
+    CannotMerge {
+        /// The layer's name.
+        layer: String,
+        /// What the layer does.
+        kind: &'static str,
+        /// What stands against it.
+        reason: &'static str,
+    },
+
     /// A tensor that the network needs was not given.
     #[error("tensor `{name}` is missing")]
     MissingTensor {

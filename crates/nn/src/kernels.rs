@@ -15,6 +15,7 @@
 
 pub(crate) mod conv;
 mod depthwise;
+mod descent;
 mod elementwise;
 #[cfg(test)]
 mod elementwise_tests;
@@ -30,6 +31,7 @@ mod x86;
 use std::sync::OnceLock;
 
 use depthwise::{DepthwiseTile, DepthwiseWeightTile};
+pub(crate) use descent::{AdamRule, SQUARE_SUMS, SgdRule};
 pub(crate) use elementwise::{NormConstants, PoolRow, period, repeat_channels};
 use instruction_sets::Elementwise;
 use pool::PoolRowKernel;

@@ -7,8 +7,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rayon::prelude::*;
+
 use crate::error::{NnError, Result};
 use crate::graph::{BatchNorm, Graph, ParameterId};
+use crate::kernels::Kernels;
 use crate::layers::norm::NormParameters;
 use crate::parameters::{Parameter, Role};
 use crate::{Inference, NetworkSpec, Shape};
@@ -128,6 +131,29 @@ impl Network {
         Ok(())
     }
 
+    /// Moves every parameter towards that of another network of the same architecture,
+    /// by a share of their distance: a moving average of the other's steps.
+    ///
+    /// # Panics
+    ///
+    /// If the other network has another architecture.
+    pub fn approach(&mut self, other: &Network, share: f32) {
+        assert_eq!(
+            (self.learned.len(), self.running.len()),
+            (other.learned.len(), other.running.len()),
+            "a network of the same architecture"
+        );
+        let kernels = Kernels::best();
+        for (ours, theirs) in [
+            (&mut self.learned, &other.learned),
+            (&mut self.running, &other.running),
+        ] {
+            let chunks = ours.par_chunks_mut(CHUNK).zip(theirs.par_chunks(CHUNK));
+            chunks.for_each(|(ours, theirs)| kernels.approach(theirs, share, ours));
+        }
+        self.revision = Revision::next();
+    }
+
     /// The values of a learned parameter.
     pub(crate) fn learned_of(&self, id: ParameterId) -> &[f32] {
         &self.learned[self.range_of(id)]
@@ -171,6 +197,9 @@ impl Network {
         self.revision
     }
 }
+
+/// Parameters that one task moves.
+const CHUNK: usize = 32 * 1024;
 
 impl Parameter {
     /// Values of ours as a tensor for a file.

@@ -1,8 +1,13 @@
 //! Gradient descent: SGD with momentum, Adam and AdamW, with PyTorch's semantics.
+//!
+//! What a step does to one weight is written in `crate::kernels`; here it is decided
+//! what is the same for all weights, and shared out.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::kernels::{AdamRule, Kernels, SQUARE_SUMS, SgdRule};
 use crate::network::match_tensors;
 use crate::parameters::{Parameter, Role};
 use crate::{NamedTensor, Network, Training};
@@ -103,67 +108,74 @@ impl Optimizer {
     pub fn step(
         &mut self,
         network: &mut Network,
-        training: &mut Training,
+        training: &Training,
         learning_rate: f32,
         max_gradient_norm: Option<f32>,
     ) -> f32 {
-        let gradients = training.gradient_values_mut();
-        let norm = global_norm(gradients);
-        if let Some(max_norm) = max_gradient_norm {
-            let scale = (max_norm / (norm + 1e-6)).min(1.0);
-            if scale < 1.0 {
-                gradients.iter_mut().for_each(|gradient| *gradient *= scale);
-            }
-        }
+        let (kernels, gradients) = (training.kernels(), training.gradient_values());
+        let norm = global_norm(kernels, gradients);
+        let gradient_scale =
+            max_gradient_norm.map_or(1.0, |max_norm| (max_norm / (norm + 1e-6)).min(1.0));
         self.n_steps += 1;
-        let weights = network.learned_mut();
+        let rule = self.rule(learning_rate, gradient_scale);
+        let values = network
+            .learned_mut()
+            .par_chunks_mut(CHUNK)
+            .zip(gradients.par_chunks(CHUNK))
+            .zip(self.first.par_chunks_mut(CHUNK));
+        match &rule {
+            Rule::Adam(rule) => {
+                let seconds = self.second.par_chunks_mut(CHUNK);
+                values
+                    .zip(seconds)
+                    .for_each(|(((weights, gradients), first), second)| {
+                        kernels.adam(rule, gradients, weights, first, second);
+                    });
+            }
+            Rule::Sgd(rule) => values.for_each(|((weights, gradients), velocity)| {
+                kernels.sgd(rule, gradients, weights, velocity);
+            }),
+        }
+        norm
+    }
+
+    /// What this step does to each weight.
+    fn rule(&self, learning_rate: f32, gradient_scale: f32) -> Rule {
+        let adam = |betas: [f32; 2], epsilon, decay, shrink| {
+            let correction = betas.map(|beta| 1.0 - f64::from(beta).powf(self.n_steps as f64));
+            Rule::Adam(AdamRule {
+                gradient_scale,
+                decay,
+                shrink,
+                betas,
+                step_size: (f64::from(learning_rate) / correction[0]) as f32,
+                second_scale: correction[1].sqrt() as f32,
+                epsilon,
+            })
+        };
         match self.config {
             OptimizerConfig::Adam {
                 betas,
                 epsilon,
                 weight_decay,
-            } => {
-                let adam = Adam::at(self.n_steps, betas, epsilon, learning_rate);
-                adam.step(
-                    weights,
-                    gradients,
-                    &mut self.first,
-                    &mut self.second,
-                    weight_decay,
-                    0.0,
-                );
-            }
+            } => adam(betas, epsilon, weight_decay, 0.0),
             OptimizerConfig::AdamW {
                 betas,
                 epsilon,
                 weight_decay,
-            } => {
-                let adam = Adam::at(self.n_steps, betas, epsilon, learning_rate);
-                let shrink = learning_rate * weight_decay;
-                adam.step(
-                    weights,
-                    gradients,
-                    &mut self.first,
-                    &mut self.second,
-                    0.0,
-                    shrink,
-                );
-            }
+            } => adam(betas, epsilon, 0.0, learning_rate * weight_decay),
             OptimizerConfig::Sgd {
                 momentum,
                 nesterov,
                 weight_decay,
-            } => {
-                let sgd = Sgd {
-                    momentum,
-                    nesterov,
-                    weight_decay,
-                    learning_rate,
-                };
-                sgd.step(weights, gradients, &mut self.first);
-            }
+            } => Rule::Sgd(SgdRule {
+                gradient_scale,
+                decay: weight_decay,
+                momentum,
+                nesterov,
+                learning_rate,
+            }),
         }
-        norm
     }
 
     /// What is needed to go on later as if never interrupted.
@@ -231,79 +243,24 @@ fn prefixed(network: &Network, prefix: &str) -> Vec<Parameter> {
         .collect()
 }
 
-/// The Euclidean norm of all gradients together.
-fn global_norm(gradients: &[f32]) -> f32 {
-    let sum: f64 = gradients
-        .iter()
-        .map(|&gradient| f64::from(gradient).powi(2))
-        .sum();
-    sum.sqrt() as f32
+/// What a step does to each weight, with everything that is the same for all worked out.
+enum Rule {
+    Adam(AdamRule),
+    Sgd(SgdRule),
 }
 
-/// One step of Adam, with everything that is the same for all weights worked out.
-struct Adam {
-    betas: [f32; 2],
-    epsilon: f32,
-    step_size: f32,
-    /// Root of the second moment's bias correction.
-    second_scale: f32,
-}
+/// Values that one task works on: few enough for its arrays to stay in the cache.
+const CHUNK: usize = 16 * 1024;
 
-impl Adam {
-    fn at(n_steps: u64, betas: [f32; 2], epsilon: f32, learning_rate: f32) -> Self {
-        let correction = betas.map(|beta| 1.0 - f64::from(beta).powf(n_steps as f64));
-        Self {
-            betas,
-            epsilon,
-            step_size: (f64::from(learning_rate) / correction[0]) as f32,
-            second_scale: correction[1].sqrt() as f32,
-        }
-    }
-
-    fn step(
-        &self,
-        weights: &mut [f32],
-        gradients: &[f32],
-        first: &mut [f32],
-        second: &mut [f32],
-        decay: f32,
-        shrink: f32,
-    ) {
-        let [beta1, beta2] = self.betas;
-        let moments = first.iter_mut().zip(second);
-        for ((weight, &gradient), (first, second)) in weights.iter_mut().zip(gradients).zip(moments)
-        {
-            *weight -= shrink * *weight;
-            let gradient = gradient + decay * *weight;
-            *first += (1.0 - beta1) * (gradient - *first);
-            *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
-            *weight -= self.step_size * *first / (second.sqrt() / self.second_scale + self.epsilon);
-        }
-    }
-}
-
-/// One step of gradient descent.
-struct Sgd {
-    momentum: f32,
-    nesterov: bool,
-    weight_decay: f32,
-    learning_rate: f32,
-}
-
-impl Sgd {
-    fn step(&self, weights: &mut [f32], gradients: &[f32], velocity: &mut [f32]) {
-        for ((weight, &gradient), velocity) in weights.iter_mut().zip(gradients).zip(velocity) {
-            let gradient = gradient + self.weight_decay * *weight;
-            // The velocity starts at zero, so that the first step follows the gradient as PyTorch's does.
-            *velocity = self.momentum * *velocity + gradient;
-            let direction = if self.nesterov {
-                gradient + self.momentum * *velocity
-            } else {
-                *velocity
-            };
-            *weight -= self.learning_rate * direction;
-        }
-    }
+/// The Euclidean norm of all gradients together: sums of chunks, added in their order.
+fn global_norm(kernels: &Kernels, gradients: &[f32]) -> f32 {
+    let chunks = gradients.par_chunks(CHUNK).map(|gradients| {
+        let mut sums = [0.0; SQUARE_SUMS];
+        kernels.add_squares(gradients, &mut sums);
+        sums.iter().sum::<f64>()
+    });
+    let sums: Vec<f64> = chunks.collect();
+    sums.iter().sum::<f64>().sqrt() as f32
 }
 
 fn default_betas() -> [f32; 2] {

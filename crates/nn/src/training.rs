@@ -295,8 +295,12 @@ impl Training {
             .collect()
     }
 
-    pub(crate) fn gradient_values_mut(&mut self) -> &mut [f32] {
-        &mut self.learned
+    pub(crate) fn gradient_values(&self) -> &[f32] {
+        &self.learned
+    }
+
+    pub(crate) fn kernels(&self) -> &'static Kernels {
+        self.kernels
     }
 }
 

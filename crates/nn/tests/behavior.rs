@@ -111,7 +111,7 @@ impl Session {
         let loss = softmax_cross_entropy(logits, &targets, CLASSES, &config, &mut d_logits);
         self.training.backward(&self.network, &d_logits);
         self.optimizer
-            .step(&mut self.network, &mut self.training, 1e-2, Some(1.0));
+            .step(&mut self.network, &self.training, 1e-2, Some(1.0));
         self.losses.push(loss);
     }
 
@@ -170,6 +170,33 @@ fn inference_gives_the_same_bits_in_any_batch() {
                 .collect()
         });
         assert_eq!(alone, together);
+    }
+}
+
+#[test]
+fn images_of_one_pixel_do_not_see_each_other() {
+    let input = Shape {
+        height: 1,
+        width: 1,
+        channels: 4,
+    };
+    let layers = vec![
+        conv(4, 1, 1),
+        conv(4, 1, 4),
+        conv(4, 1, 2),
+        Layer::MaxPool {
+            kernel: [1, 1],
+            stride: [2, 2],
+        },
+        Layer::Dense { outputs: CLASSES },
+    ];
+    let network = Network::new(&NetworkSpec { input, layers }, 5).unwrap();
+    let batch = noise(6 * input.n_values());
+    let mut workspace = Inference::new(&network, 6);
+    let together = network.forward(&mut workspace, &batch, 6).to_vec();
+    let images = batch.chunks_exact(input.n_values());
+    for (image, logits) in images.zip(together.chunks_exact(CLASSES)) {
+        assert_eq!(network.forward(&mut workspace, image, 1), logits);
     }
 }
 

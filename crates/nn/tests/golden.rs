@@ -181,7 +181,7 @@ fn check_training(case: &Case, network: &mut Network, batch: &[f32]) {
         if step == 0 {
             assert_digests("gradient of", &training.gradients(), &case.gradients, 1e-4);
         }
-        let found = optimizer.step(network, &mut training, case.learning_rate, case.max_norm);
+        let found = optimizer.step(network, &training, case.learning_rate, case.max_norm);
         assert_close(
             "gradient norm",
             f64::from(found),

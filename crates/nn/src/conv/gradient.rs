@@ -266,7 +266,8 @@ impl ConvGradient {
             }
             PhaseFilters::Depthwise(weights) => {
                 let (x, dx) = (&framed[from..], &mut dx[to..]);
-                self.kernels.depthwise(x, grid, taps, weights, dx, finish);
+                self.kernels
+                    .depthwise(x, grid, taps, weights.all(columns), dx, finish);
             }
         }
     }

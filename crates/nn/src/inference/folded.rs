@@ -107,8 +107,7 @@ impl FoldedStep {
         y: &mut [f32],
         threads: Threads,
     ) {
-        let is_vector = self.input.n_pixels() == 1 && self.raw.n_pixels() == 1;
-        let images = if is_vector {
+        let images = if self.takes_vectors_as_rows(block) {
             1
         } else {
             x.len() / self.input.n_values()
@@ -128,6 +127,16 @@ impl FoldedStep {
                 Threads::All => y.par_chunks_mut(band * row_len).enumerate().for_each(run),
             }
         }
+    }
+
+    /// Whether examples are vectors that may as well be the rows of one image: each row of
+    /// the result sees one row of the input, and nothing around it.
+    fn takes_vectors_as_rows(&self, block: &Block) -> bool {
+        let is_vector = self.input.n_pixels() == 1 && self.raw.n_pixels() == 1;
+        let sees_one_row = block.conv.is_none_or(|ConvLayer { geometry, .. }| {
+            geometry.kernel == [1, 1] && geometry.stride == [1, 1] && !geometry.is_depthwise()
+        });
+        is_vector && sees_one_row && block.pool.is_none()
     }
 
     /// Rows of the result that one task computes.

@@ -4,6 +4,7 @@
 //! tiles stay within their slices, and then call them with pointers.
 
 use super::Kernels;
+use super::depthwise::WeightSteps;
 use super::tile::{ConvCall, Finish, Taps, WeightCall};
 
 /// How the pixels of a result lie in its slice, and where each begins to see.
@@ -298,10 +299,24 @@ impl DepthwiseWeights {
     pub(crate) fn set_bias(&mut self, bias: &[f32]) {
         self.bias[..self.channels].copy_from_slice(bias);
     }
+
+    /// The weights of all taps, of which there are so many in a row.
+    pub(crate) fn all(&self, per_row: usize) -> (&Self, TapsSeen) {
+        (self, TapsSeen { first: 0, per_row })
+    }
+}
+
+/// The taps of a depthwise kernel that pixels see: all, or at the borders some.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TapsSeen {
+    /// The first of them, counted row by row.
+    pub(crate) first: usize,
+    /// Taps of a row of the whole kernel.
+    pub(crate) per_row: usize,
 }
 
 impl Kernels {
-    /// The depthwise convolution of a grid of pixels.
+    /// The depthwise convolution of a grid of pixels with the taps that they see.
     ///
     /// A tap is a whole pixel: `taps.run` is 1, `taps.segments` counts the columns of
     /// the kernel. Whole vectors of `x` are read at each.
@@ -314,13 +329,14 @@ impl Kernels {
         x: &[f32],
         grid: Grid,
         taps: Taps,
-        weights: &DepthwiseWeights,
+        (weights, seen): (&DepthwiseWeights, TapsSeen),
         y: &mut [f32],
         finish: Finish,
     ) {
         if grid.is_empty() {
             return;
         }
+        assert!(taps.count() > 0, "something is seen");
         let DepthwiseWeights {
             channels, padded, ..
         } = *weights;
@@ -334,11 +350,12 @@ impl Kernels {
             last_y + channels <= y.len(),
             "a pixel lies beyond the result"
         );
-        assert_eq!(
-            taps.count() * padded,
-            weights.values.len(),
-            "packed for this"
-        );
+        let end = seen.first + (taps.rows - 1) * seen.per_row + taps.segments;
+        assert!(end * padded <= weights.values.len(), "packed for this");
+        let steps = WeightSteps {
+            tap: padded,
+            row: seen.per_row * padded,
+        };
 
         for row in 0..grid.rows {
             for first in (0..channels).step_by(self.lanes) {
@@ -349,7 +366,7 @@ impl Kernels {
                         x: x[from..].as_ptr(),
                         x_pixel: grid.x_column,
                         taps,
-                        weights: weights.values[first..].as_ptr(),
+                        weights: weights.values[seen.first * padded + first..].as_ptr(),
                         bias: weights.bias[first..].as_ptr(),
                         y: y[to..].as_mut_ptr(),
                         y_pixel: grid.y_column,
@@ -358,8 +375,9 @@ impl Kernels {
                     };
                     // SAFETY: `Kernels` exist only for processors that have the instructions. The
                     // assertions above bound the whole vectors that the last pixel sees and where
-                    // it lies, and all others come before it. Weights and bias have padded rows.
-                    unsafe { self.depthwise[pixels - 1](&call, padded) };
+                    // it lies, and all others come before it; the last bounds the weights of the
+                    // last tap. Weights and bias have padded rows.
+                    unsafe { self.depthwise[pixels - 1](&call, steps) };
                 }
             }
         }

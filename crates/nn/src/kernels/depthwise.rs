@@ -8,8 +8,9 @@ use super::tile::{ConvCall, WeightCall, finish_vector};
 
 /// `y[p][c] = bias[c] + Σ taps[p][c] · weights[c]` for `P` pixels and one vector of channels.
 ///
-/// A tap is a whole pixel here: the run of [`super::tile::Taps`] is 1 and the
-/// weights of one tap are `weights_tap` values after those of the one before.
+/// A tap is a whole pixel here: the run of [`super::tile::Taps`] is 1, and the
+/// weights of one tap are `steps.tap` values after those of the one before, those
+/// of a row of taps `steps.row`.
 ///
 /// # Safety
 ///
@@ -17,7 +18,7 @@ use super::tile::{ConvCall, WeightCall, finish_vector};
 /// each tap of `P` pixels, `weights` and `bias` for one vector (per tap), and `y`
 /// is writable for `last` values of `P` pixels.
 #[inline(always)]
-pub(super) unsafe fn conv<S: Simd, const P: usize>(call: &ConvCall, weights_tap: usize) {
+pub(super) unsafe fn conv<S: Simd, const P: usize>(call: &ConvCall, steps: WeightSteps) {
     let ConvCall {
         x,
         x_pixel,
@@ -29,19 +30,19 @@ pub(super) unsafe fn conv<S: Simd, const P: usize>(call: &ConvCall, weights_tap:
         finish,
         ..
     } = *call;
-    let mut weights = call.weights;
     // SAFETY: the loops stay within the extents that this function's contract names.
     unsafe {
         let mut sums = [S::load(bias); P];
         for row in 0..taps.rows {
             let mut seen = x.add(row * taps.row_stride);
+            let mut weights = call.weights.add(row * steps.row);
             for _ in 0..taps.segments {
                 let w = S::load(weights);
                 for (p, sum) in sums.iter_mut().enumerate() {
                     *sum = S::fma(S::load(seen.add(p * x_pixel)), w, *sum);
                 }
                 seen = seen.wrapping_add(taps.segment_stride);
-                weights = weights.wrapping_add(weights_tap);
+                weights = weights.wrapping_add(steps.tap);
             }
         }
         for (p, &sum) in sums.iter().enumerate() {
@@ -50,8 +51,15 @@ pub(super) unsafe fn conv<S: Simd, const P: usize>(call: &ConvCall, weights_tap:
     }
 }
 
+/// From the weights of one tap to those of the next, and of the tap below.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WeightSteps {
+    pub(super) tap: usize,
+    pub(super) row: usize,
+}
+
 /// A [`conv`] with its instructions and pixels chosen.
-pub(super) type DepthwiseTile = unsafe fn(&ConvCall, usize);
+pub(super) type DepthwiseTile = unsafe fn(&ConvCall, WeightSteps);
 
 /// `dw[t][c] += Σ x[pixel + t · tap][c] · dy[pixel][c]` for `T` taps and one vector of channels.
 ///

@@ -6,6 +6,9 @@
 //!
 //! The functions are compiled once for each instruction set, in [`super`].
 
+// The table of functions has one home for all that have no tiles.
+pub(super) use super::descent::{adam, add_squares, approach, sgd};
+
 /// Inner loops are at least this long, if there are as many values.
 const MIN_PERIOD: usize = 256;
 

@@ -4,9 +4,10 @@
 //! `#[target_feature]` is what makes the compiler use the instructions.
 
 use super::Kernels;
+use super::descent::{AdamRule, SQUARE_SUMS, SgdRule};
 use super::elementwise::{NormConstants, PoolRow};
 
-/// Hands the signatures of all functions in [`super::elementwise`] to another macro.
+/// Hands the signatures of all functions in [`super::elementwise`] and [`super::descent`] to another macro.
 macro_rules! with_elementwise {
     ($callback:ident $($arguments:tt)*) => {
         $callback! {
@@ -35,6 +36,15 @@ macro_rules! with_elementwise {
             fn max_unpool(
                 row: &PoolRow, tap_row: usize, dy: &[f32], places: &[u8], dx: &mut [f32]
             );
+            fn adam(
+                rule: &AdamRule, gradients: &[f32],
+                weights: &mut [f32], first: &mut [f32], second: &mut [f32]
+            );
+            fn sgd(
+                rule: &SgdRule, gradients: &[f32], weights: &mut [f32], velocity: &mut [f32]
+            );
+            fn approach(x: &[f32], share: f32, average: &mut [f32]);
+            fn add_squares(x: &[f32], sums: &mut [f64; SQUARE_SUMS]);
         }
     };
 }
@@ -82,7 +92,8 @@ macro_rules! instruction_set {
     ) => {
         $(#[$condition])*
         pub(super) mod $module {
-            use super::super::depthwise::{self, DepthwiseTile, DepthwiseWeightTile};
+            use super::super::depthwise::{self, DepthwiseTile, DepthwiseWeightTile, WeightSteps};
+            use super::super::descent::{AdamRule, SQUARE_SUMS, SgdRule};
             use super::super::elementwise::{self, NormConstants, PoolRow};
             use super::super::pool::{self, PoolCall};
             use super::super::simd::Simd;
@@ -124,8 +135,8 @@ macro_rules! instruction_set {
             }
 
             #[$attribute]
-            unsafe fn depthwise_conv<const P: usize>(call: &ConvCall, weights_tap: usize) {
-                unsafe { depthwise::conv::<$simd, P>(call, weights_tap) }
+            unsafe fn depthwise_conv<const P: usize>(call: &ConvCall, steps: WeightSteps) {
+                unsafe { depthwise::conv::<$simd, P>(call, steps) }
             }
 
             #[$attribute]
