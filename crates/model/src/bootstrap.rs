@@ -121,20 +121,34 @@ pub fn intervals(
     if units.len() < 2 {
         return vec![None; n_figures];
     }
-    let resamples: Vec<Vec<Option<f64>>> = (0..config.n_resamples)
+    let resamples = resample(units, config, figures);
+    (0..n_figures)
+        .map(|figure| interval_of(&resamples, figure, config.confidence))
+        .collect()
+}
+
+/// The figures of every resample: what [`intervals`] are taken from.
+pub(crate) fn resample(
+    units: &Units,
+    config: &BootstrapConfig,
+    figures: impl Fn(&[u32]) -> Vec<Option<f64>> + Sync,
+) -> Vec<Vec<Option<f64>>> {
+    (0..config.n_resamples)
         .into_par_iter()
         .map(|index| {
             let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
             rng.set_stream(index as u64);
             figures(&units.draw(&mut rng))
         })
-        .collect();
-    (0..n_figures)
-        .map(|figure| interval_of(&resamples, figure, config.confidence))
         .collect()
 }
 
-fn interval_of(resamples: &[Vec<Option<f64>>], figure: usize, confidence: f64) -> Option<Interval> {
+/// Where one figure lies in most resamples.
+pub(crate) fn interval_of(
+    resamples: &[Vec<Option<f64>>],
+    figure: usize,
+    confidence: f64,
+) -> Option<Interval> {
     let mut values: Vec<f64> = resamples
         .iter()
         .filter_map(|resample| resample[figure])

@@ -35,8 +35,8 @@
 //! `crate::mlmodel`; using a bundle is the business of [`crate::predict`].
 
 mod check;
-mod files;
-mod weights;
+pub(crate) mod files;
+pub(crate) mod weights;
 
 use std::collections::BTreeMap;
 use std::path::Path;

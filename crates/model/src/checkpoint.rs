@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use identity::Identity;
 
 use crate::error::ModelError;
-use crate::train::average::Average;
+use crate::train::average::SavedAverage;
 use crate::train::observer::EpochRecord;
 
 /// The version of the layout that this program reads and writes.
@@ -37,7 +37,7 @@ pub(crate) struct Checkpoint {
     /// The optimizer's memory.
     pub(crate) optimizer: OptimizerState,
     /// The moving average, when there is one.
-    pub(crate) average: Option<Average>,
+    pub(crate) average: Option<SavedAverage>,
     /// The best epoch and its weights.
     pub(crate) best: Option<(usize, Vec<NamedTensor>)>,
     /// All epochs so far.
@@ -158,7 +158,7 @@ impl Document {
                 n_steps: self.optimizer_steps,
                 tensors: part("optimizer"),
             },
-            average: self.average_updates.map(|n_updates| Average {
+            average: self.average_updates.map(|n_updates| SavedAverage {
                 n_updates,
                 tensors: part("average"),
             }),

@@ -9,8 +9,9 @@
 //! 5. [`train`](mod@train) and [`score`](mod@score): learning, and what was learnt at work.
 //! 6. [`evaluate`](mod@evaluate): how good a model is, out of [`metrics`], [`calibrate`] and
 //!    [`bootstrap`].
-//! 7. [`bundle`] and [`onnx`]: a model as a directory that other programs read.
-//! 8. [`predict`]: a model in use.
+//! 7. [`gate`]: whether it is good enough to replace the one in use.
+//! 8. [`bundle`] and [`onnx`]: a model as a directory that other programs read.
+//! 9. [`predict`]: a model in use.
 
 pub mod architecture;
 pub mod augment;
@@ -20,6 +21,7 @@ pub mod calibrate;
 mod checkpoint;
 pub mod error;
 pub mod evaluate;
+pub mod gate;
 pub mod labels;
 pub mod metrics;
 mod mlmodel;
@@ -36,6 +38,7 @@ pub use augment::AugmentConfig;
 pub use bundle::{Bundle, Calibration, Existing, PrecisionThreshold, Provenance};
 pub use error::ModelError;
 pub use evaluate::{Evaluation, EvaluationOptions, evaluate};
+pub use gate::{GateConfig, GateDecision, PairedComparison, compare, decide};
 pub use labels::LabelSet;
 pub use normalize::Normalizer;
 pub use predict::{Prediction, Predictor, Ranked, WindowScore};

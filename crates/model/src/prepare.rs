@@ -8,6 +8,8 @@
 //! Normalization, which is fitted to training data, is in [`crate::normalize`];
 //! what happens to a window in training only is in [`crate::augment`].
 
+mod kept;
+
 use std::borrow::Cow;
 
 use biophony_audio::{
@@ -17,6 +19,8 @@ use biophony_audio::{
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
+
+pub use kept::{read_examples, write_examples};
 
 /// How a waveform becomes network input.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Mixup = 4,
     /// Which values dropout zeroes.
     Dropout = 5,
+    /// The seed of another member, by its index.
+    Member = 6,
 }
 
 /// The seed for one draw.

@@ -3,18 +3,21 @@
 //! [`train`] runs epochs until they are spent, validation stalls, or the
 //! observer asks it to stop, and returns the best weights seen. The same seed
 //! and clips give the same weights, bit for bit, at any number of threads and
-//! with any number of interruptions.
+//! with any number of interruptions. If the settings ask for several members, it
+//! does so for each and returns the one network that they make together.
 //!
 //! The settings are in [`config`], what is reported while it runs in
 //! [`observer`]. How windows are varied is in [`crate::augment`], what
 //! interruptions leave behind in `checkpoint`, how clips are scored in
-//! [`crate::score`](mod@crate::score).
+//! [`crate::score`](mod@crate::score), how members become one in `members`.
 
 pub(crate) mod average;
 mod batch;
 pub mod config;
+mod members;
 pub mod observer;
 mod sampling;
+mod saved;
 mod session;
 mod validate;
 
@@ -30,20 +33,24 @@ use crate::labels::LabelSet;
 use crate::normalize::Normalizer;
 use crate::prepare::{Example, FrontEnd};
 use config::TrainingConfig;
-use observer::{EpochRecord, EpochReport, TrainingObserver};
+use observer::{EpochRecord, EpochReport, TrainingObserver, TrainingPlan};
 use session::{EpochEnd, Session};
 
 /// What came of training.
 #[derive(Debug, Clone)]
 pub struct Trained {
-    /// The network with the best weights seen.
+    /// The network with the best weights seen; of several members the one network
+    /// whose logits are the mean of theirs.
     pub network: Network,
     /// The normalization its input needs.
     pub normalizer: Normalizer,
-    /// All epochs.
+    /// All epochs. Of several members, each epoch's figures are the means of what
+    /// they reached alone: the network that they make together is not validated
+    /// while they are trained.
     pub history: Vec<EpochRecord>,
     /// The epoch that the weights are from: the best on the validation part, or
     /// the last without one. 0 when training was stopped before an epoch ended.
+    /// Of several members, each of which has its own, the mean, rounded.
     pub best_epoch: usize,
     /// Why training ended.
     pub stopped: StopReason,
@@ -85,19 +92,80 @@ pub fn train(
     check_examples(train, classes, front)?;
     check_examples(validation, classes, front)?;
     let normalizer = Normalizer::fit(train)?;
-    let mut session = Session::start(config, classes, train, validation, front, &normalizer)?;
-    let store = checkpoints.map(|directory| Store {
-        directory,
-        identity: Identity::of(config, front, classes, train, validation),
-    });
-    if let Some(store) = &store
-        && let Some(checkpoint) = Checkpoint::load(store.directory, &store.identity)?
-    {
-        session.resume(checkpoint)?;
+    let task = Task {
+        classes,
+        train,
+        validation,
+        front,
+        normalizer: &normalizer,
+    };
+    let mut trained = Vec::new();
+    for member in 0..config.members {
+        let settings = members::settings(config, member);
+        let directory = checkpoints.map(|path| members::directory(path, config.members, member));
+        let place = Place {
+            member: member + 1,
+            members: config.members,
+        };
+        let one = task.train_member(&settings, place, directory.as_deref(), observer)?;
+        let interrupted = one.stopped == StopReason::Interrupted;
+        trained.push(one);
+        if interrupted {
+            break;
+        }
     }
-    observer.started(&session.plan());
-    let stopped = run_epochs(&mut session, store.as_ref(), observer)?;
-    session.into_trained(stopped)
+    members::as_one(trained)
+}
+
+/// What all members have in common.
+struct Task<'a> {
+    classes: &'a LabelSet,
+    train: &'a [Example],
+    validation: &'a [Example],
+    front: &'a FrontEnd,
+    normalizer: &'a Normalizer,
+}
+
+/// One of so many members, from 1.
+struct Place {
+    member: usize,
+    members: usize,
+}
+
+impl Task<'_> {
+    fn train_member(
+        &self,
+        config: &TrainingConfig,
+        place: Place,
+        checkpoints: Option<&Path>,
+        observer: &mut dyn TrainingObserver,
+    ) -> Result<Trained, ModelError> {
+        let &Task {
+            classes,
+            train,
+            validation,
+            front,
+            normalizer,
+        } = self;
+        let mut session = Session::start(config, classes, train, validation, front, normalizer)?;
+        let store = checkpoints.map(|directory| Store {
+            directory,
+            identity: Identity::of(config, front, classes, train, validation),
+        });
+        if let Some(store) = &store
+            && let Some(checkpoint) = Checkpoint::load(store.directory, &store.identity)?
+        {
+            session.resume(checkpoint)?;
+        }
+        let Place { member, members } = place;
+        observer.started(&TrainingPlan {
+            member,
+            members,
+            ..session.plan()
+        });
+        let stopped = run_epochs(&mut session, store.as_ref(), observer)?;
+        session.into_trained(stopped)
+    }
 }
 
 /// Where checkpoints go, and whose they are.

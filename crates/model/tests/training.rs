@@ -215,6 +215,21 @@ fn a_stop_before_the_first_epoch_ends_still_gives_a_network() {
 }
 
 #[test]
+fn what_was_trained_survives_being_kept_as_files() {
+    let trained = run(&quick(2), None, &mut ()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("trained");
+    trained.save(&kept).unwrap();
+    let found = Trained::load(&kept).unwrap();
+    assert_eq!(tensors(&found), tensors(&trained));
+    assert_eq!(found.history, trained.history);
+    assert_eq!(found.normalizer, trained.normalizer);
+    std::fs::write(kept.join("weights.safetensors"), b"damaged").unwrap();
+    let error = Trained::load(&kept).unwrap_err().to_string();
+    assert!(error.contains("weights.safetensors"), "{error}");
+}
+
+#[test]
 fn training_stops_when_validation_stalls_and_keeps_the_best_weights() {
     let config = TrainingConfig {
         patience: 3,

@@ -21,7 +21,7 @@ pub enum Existing {
 }
 
 /// Reads a whole file that may not be larger than `limit`.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
     let mut bytes = Vec::new();
     let copied = open(path, limit)?.read_to_end(&mut bytes);
     copied.map_err(|source| ModelError::Read {
@@ -81,7 +81,7 @@ fn open(path: &Path, limit: u64) -> Result<io::Take<File>, ModelError> {
 }
 
 /// Creates `target` with these files, all of them or nothing.
-pub(super) fn write_directory(
+pub(crate) fn write_directory(
     target: &Path,
     files: &[(&str, Vec<u8>)],
     existing: Existing,

@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use crate::error::ModelError;
 
 /// The content of the file.
-pub(super) fn encode(network: &Network, path: &Path) -> Result<Vec<u8>, ModelError> {
+pub(crate) fn encode(network: &Network, path: &Path) -> Result<Vec<u8>, ModelError> {
     let unwritable = |source| ModelError::Weights {
         path: path.into(),
         source,
@@ -45,7 +45,7 @@ pub(super) fn encode(network: &Network, path: &Path) -> Result<Vec<u8>, ModelErr
 }
 
 /// The network with the tensors of the file.
-pub(super) fn decode(spec: &NetworkSpec, bytes: &[u8], path: &Path) -> Result<Network, ModelError> {
+pub(crate) fn decode(spec: &NetworkSpec, bytes: &[u8], path: &Path) -> Result<Network, ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|source| ModelError::Weights {
         path: path.into(),
         source,

@@ -32,7 +32,7 @@ fn checkpoint(n_epochs: usize) -> Checkpoint {
             n_steps: 17,
             tensors: vec![tensor("first.layers.0.weight", 3.0)],
         },
-        average: Some(Average {
+        average: Some(SavedAverage {
             n_updates: 5,
             tensors: vec![tensor("layers.0.weight", 4.0)],
         }),

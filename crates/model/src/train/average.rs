@@ -4,11 +4,19 @@
 //! around in, and score better than any of those steps (Polyak and Juditsky
 //! 1992; the form used here is that of Izmailov et al. 2018's successors).
 
-use biophony_nn::{NamedTensor, Network};
+use biophony_nn::{NamedTensor, Network, NnError};
 
-/// An exponential moving average of a network's tensors.
+/// An exponential moving average of a network's parameters.
+#[derive(Debug)]
+pub(super) struct Average {
+    /// How many steps have entered it.
+    n_updates: u64,
+    network: Network,
+}
+
+/// What a checkpoint keeps of an [`Average`].
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Average {
+pub(crate) struct SavedAverage {
     /// How many steps have entered it.
     pub(crate) n_updates: u64,
     /// The averaged tensors.
@@ -19,7 +27,7 @@ impl Average {
     pub(super) fn new(network: &Network) -> Self {
         Self {
             n_updates: 0,
-            tensors: network.tensors(),
+            network: network.clone(),
         }
     }
 
@@ -30,11 +38,27 @@ impl Average {
         // remember the random weights that training began with.
         let n = self.n_updates as f64;
         let share = (1.0 - decay.min((1.0 + n) / (10.0 + n))) as f32;
-        for (average, tensor) in self.tensors.iter_mut().zip(network.tensors()) {
-            for (average, value) in average.values.iter_mut().zip(tensor.values) {
-                *average += share * (value - *average);
-            }
+        self.network.approach(network, share);
+    }
+
+    /// The averaged tensors.
+    pub(super) fn tensors(&self) -> Vec<NamedTensor> {
+        self.network.tensors()
+    }
+
+    /// What another run needs to go on with it.
+    pub(super) fn save(&self) -> SavedAverage {
+        SavedAverage {
+            n_updates: self.n_updates,
+            tensors: self.tensors(),
         }
+    }
+
+    /// Takes over from an earlier run.
+    pub(super) fn resume(&mut self, saved: &SavedAverage) -> Result<(), NnError> {
+        self.network.load_tensors(&saved.tensors)?;
+        self.n_updates = saved.n_updates;
+        Ok(())
     }
 }
 
@@ -62,7 +86,7 @@ mod tests {
         for _ in 0..200 {
             average.update(&network, 0.9);
         }
-        for (average, tensor) in average.tensors.iter().zip(network.tensors()) {
+        for (average, tensor) in average.tensors().iter().zip(network.tensors()) {
             for (average, value) in average.values.iter().zip(tensor.values) {
                 assert!((average - value).abs() < 1e-6, "{}", tensor.name);
             }
@@ -73,10 +97,10 @@ mod tests {
     fn a_step_enters_with_one_minus_the_decay_once_the_average_is_old() {
         let mut average = Average::new(&network(1));
         average.n_updates = 1_000_000;
-        let before = average.tensors[4].values[0];
+        let before = average.tensors()[4].values[0];
         let network = network(2);
         average.update(&network, 0.75);
         let expected = before + 0.25 * (network.tensors()[4].values[0] - before);
-        assert!((average.tensors[4].values[0] - expected).abs() < 1e-6);
+        assert!((average.tensors()[4].values[0] - expected).abs() < 1e-6);
     }
 }

@@ -21,6 +21,10 @@ pub struct TrainingConfig {
     pub dropout: f64,
     /// Where all random numbers come from.
     pub seed: u64,
+    /// So many networks are trained with seeds of their own and act as one, whose
+    /// logits are the mean of theirs. Training, size and prediction cost as many
+    /// times more.
+    pub members: usize,
     /// How many times every example is seen.
     pub epochs: usize,
     /// How many examples make one step.
@@ -112,6 +116,7 @@ impl Default for TrainingConfig {
             width: 1.0,
             dropout: 0.2,
             seed: 1,
+            members: 1,
             epochs: 50,
             batch_size: 16,
             crop_seconds: 0.0,
@@ -136,6 +141,9 @@ impl Default for TrainingConfig {
 /// More epochs than anyone waits for, and few enough to count steps in.
 const MAX_EPOCHS: f64 = 100_000.0;
 
+/// More members than ever helped.
+const MAX_MEMBERS: f64 = 16.0;
+
 impl TrainingConfig {
     /// Whether every value makes sense.
     ///
@@ -144,6 +152,7 @@ impl TrainingConfig {
     /// Names the first that does not.
     pub fn check(&self) -> Result<(), ModelError> {
         for (field, value, range) in [
+            ("members", self.members as f64, [1.0, MAX_MEMBERS]),
             ("epochs", self.epochs as f64, [1.0, MAX_EPOCHS]),
             ("batch_size", self.batch_size as f64, [1.0, 4096.0]),
             ("crop_seconds", self.crop_seconds, [0.0, 600.0]),
@@ -233,6 +242,7 @@ mod tests {
             assert!(error.contains(&format!("`{field}`")), "{error}");
         };
         named("epochs", |config| config.epochs = 0);
+        named("members", |config| config.members = 17);
         named("batch_size", |config| config.batch_size = 0);
         named("learning_rate", |config| config.learning_rate = f64::NAN);
         named("average_decay", |config| config.average_decay = 1.0);

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Watches a training run. Breaking from a report stops it cleanly: the best
 /// weights so far are kept.
 pub trait TrainingObserver {
-    /// Training is about to begin, or to go on from a checkpoint.
+    /// Training is about to begin, or to go on from a checkpoint. Told for each member
+    /// when its turn comes; what is reported then is about this one.
     fn started(&mut self, _plan: &TrainingPlan) {}
 
     /// One step is done.
@@ -28,9 +29,13 @@ impl TrainingObserver for () {}
 /// How large a training run is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingPlan {
-    /// Epochs in all.
+    /// Which member is trained now, from 1.
+    pub member: usize,
+    /// Members in all.
+    pub members: usize,
+    /// Epochs of each member.
     pub epochs: usize,
-    /// Epochs that a checkpoint has already done.
+    /// Epochs of this member that a checkpoint has already done.
     pub epochs_done: usize,
     /// Steps of each epoch.
     pub batches_per_epoch: usize,
@@ -38,7 +43,7 @@ pub struct TrainingPlan {
     pub examples_per_epoch: usize,
     /// Examples that validate.
     pub n_validation: usize,
-    /// Learned parameters of the network.
+    /// Learned parameters of each member.
     pub n_parameters: usize,
 }
 
@@ -66,7 +71,7 @@ pub struct BatchReport {
 pub struct EpochReport {
     /// What is kept of the epoch.
     pub record: EpochRecord,
-    /// Epochs in all.
+    /// Epochs of each member.
     pub epochs: usize,
     /// The best epoch so far, this one included.
     pub best_epoch: usize,

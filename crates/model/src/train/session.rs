@@ -111,11 +111,7 @@ impl<'a> Session<'a> {
         self.optimizer
             .load_state(&self.network, &checkpoint.optimizer)?;
         if let (Some(average), Some(saved)) = (&mut self.average, checkpoint.average) {
-            // A network sorts and checks the tensors, which a file may hold in
-            // any order.
-            self.scored.load_tensors(&saved.tensors)?;
-            average.tensors = self.scored.tensors();
-            average.n_updates = saved.n_updates;
+            average.resume(&saved)?;
         }
         if let Some((epoch, tensors)) = checkpoint.best {
             self.scored.load_tensors(&tensors)?;
@@ -130,7 +126,7 @@ impl<'a> Session<'a> {
         Checkpoint {
             network: self.network.tensors(),
             optimizer: self.optimizer.state(&self.network),
-            average: self.average.clone(),
+            average: self.average.as_ref().map(Average::save),
             best: self.best.clone(),
             history: self.history.clone(),
         }
@@ -138,6 +134,8 @@ impl<'a> Session<'a> {
 
     pub(super) fn plan(&self) -> TrainingPlan {
         TrainingPlan {
+            member: 1,
+            members: 1,
             epochs: self.config.epochs,
             epochs_done: self.history.len(),
             batches_per_epoch: self.batches_per_epoch(),
@@ -239,12 +237,9 @@ impl<'a> Session<'a> {
 
         self.training.backward(&self.network, &d_logits);
         let max_norm = self.config.max_gradient_norm();
-        let norm = self.optimizer.step(
-            &mut self.network,
-            &mut self.training,
-            learning_rate,
-            max_norm,
-        );
+        let norm = self
+            .optimizer
+            .step(&mut self.network, &self.training, learning_rate, max_norm);
         if !(loss.is_finite() && norm.is_finite()) {
             return Err(ModelError::Diverged {
                 epoch,
@@ -292,7 +287,7 @@ impl<'a> Session<'a> {
     /// What would be kept if training ended now.
     fn current_tensors(&self) -> Vec<NamedTensor> {
         match &self.average {
-            Some(average) => average.tensors.clone(),
+            Some(average) => average.tensors(),
             None => self.network.tensors(),
         }
     }
