@@ -102,8 +102,18 @@ pub struct ClipReport {
     pub unreadable: Option<String>,
 }
 
+/// What one recording tells on its own. Keeping it saves decoding the recording
+/// again when others are added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Examination {
+    /// What was measured, or why it cannot be read.
+    outcome: Result<Measurements, String>,
+    /// Nothing when there is nothing to hear.
+    fingerprint: Option<Fingerprint>,
+}
+
 /// Decodes every recording of the data set, in parallel, and examines them one
-/// by one and against each other.
+/// by one and against each other: [`examine`] and [`relate`] in one.
 ///
 /// `progress` is told how many recordings of how many are done, from any thread.
 /// A recording that cannot be read is a finding and stops nothing.
@@ -114,15 +124,51 @@ pub fn audit(
 ) -> Audit {
     let total = dataset.recordings.len();
     let done = AtomicUsize::new(0);
-    let examined: Vec<(ClipReport, Option<Fingerprint>)> = dataset
+    let examined = dataset.recordings.par_iter().map(|recording| {
+        let examination = examine(&recording.path, config);
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        examination
+    });
+    relate(dataset, config, examined.collect())
+}
+
+/// Measures one file, and takes its fingerprint unless there is nothing to hear.
+///
+/// The result follows from the file's bytes and `config.limits` and
+/// `config.silence_dbfs` alone.
+pub fn examine(path: &Path, config: &AuditConfig) -> Examination {
+    match measure(path, config) {
+        Ok((measurements, fingerprint)) => Examination {
+            outcome: Ok(measurements),
+            fingerprint,
+        },
+        Err(error) => Examination {
+            outcome: Err(plain_reason(&error)),
+            fingerprint: None,
+        },
+    }
+}
+
+/// Holds the recordings of a data set against each other. `examined` has one
+/// entry for each, in the same order.
+///
+/// # Panics
+///
+/// If `examined` has another length.
+pub fn relate(dataset: &Dataset, config: &AuditConfig, examined: Vec<Examination>) -> Audit {
+    assert_eq!(
+        examined.len(),
+        dataset.recordings.len(),
+        "one examination per recording"
+    );
+    let (clips, mut fingerprints): (Vec<_>, Vec<_>) = dataset
         .recordings
-        .par_iter()
-        .map(|recording| {
-            let examined = examine(&recording.path, config);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            let (measurements, fingerprint, unreadable) = match examined {
-                Ok((measurements, fingerprint)) => (Some(measurements), fingerprint, None),
-                Err(error) => (None, None, Some(plain_reason(&error))),
+        .iter()
+        .zip(examined)
+        .map(|(recording, examination)| {
+            let (measurements, unreadable) = match examination.outcome {
+                Ok(measurements) => (Some(measurements), None),
+                Err(reason) => (None, Some(reason)),
             };
             let report = ClipReport {
                 path: dataset.name_of(recording),
@@ -130,10 +176,9 @@ pub fn audit(
                 measurements,
                 unreadable,
             };
-            (report, fingerprint)
+            (report, examination.fingerprint)
         })
-        .collect();
-    let (clips, mut fingerprints): (Vec<_>, Vec<_>) = examined.into_iter().unzip();
+        .unzip();
 
     keep_first_of_copies(&clips, &mut fingerprints);
     let load = |index: usize| load(&dataset.recordings[index].path, config).ok();
@@ -153,8 +198,7 @@ pub fn audit(
     audit
 }
 
-/// Measures one file, and takes its fingerprint unless there is nothing to hear.
-fn examine(
+fn measure(
     path: &Path,
     config: &AuditConfig,
 ) -> Result<(Measurements, Option<Fingerprint>), AudioError> {

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use biophony_audio::Clip;
 use realfft::RealFftPlanner;
+use serde::{Deserialize, Serialize};
 
 /// Frames per second.
 pub(crate) const FRAME_RATE: f64 = 125.0;
@@ -40,6 +41,7 @@ const PAIR_FRAMES: u32 = 63;
 const FLOOR: f32 = 1e-7;
 
 /// The keys of a recording and when they occur.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     /// Key and frame, sorted.
     pub(crate) keys: Vec<(u32, u32)>,

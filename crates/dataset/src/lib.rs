@@ -8,6 +8,7 @@
 //! 2. [`audit`] decodes every recording and gives an [`Audit`]: measurements,
 //!    copies and near copies, and [`Finding`]s with advice. It is shown by
 //!    [`Audit::table`] and [`audit_page`].
+//!    [`examine`] and [`relate`] are its two halves, for who keeps the first.
 //! 3. [`Audit::usable`] leaves the unreadable out and puts the rest into groups
 //!    that belong together; [`Usable::split`] and [`Usable::folds`] keep every
 //!    group on one side.
@@ -33,7 +34,9 @@ mod split;
 mod usable;
 mod verify;
 
-pub use audit::{Audit, AuditConfig, ClassSummary, ClipReport, audit};
+pub use audit::{
+    Audit, AuditConfig, ClassSummary, ClipReport, Examination, audit, examine, relate,
+};
 pub use audit_page::audit_page;
 pub use copies::{NearCopy, Relation};
 pub use error::DatasetError;

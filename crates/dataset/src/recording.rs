@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// A sound file and what is known about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
     /// Where the file is, ready to be opened.
     pub path: PathBuf,
@@ -69,7 +69,7 @@ impl fmt::Display for Part {
 }
 
 /// Labelled recordings in the order of their paths.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
     /// The folder that was scanned, or that of the manifest.
     pub root: PathBuf,

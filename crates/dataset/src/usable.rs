@@ -65,6 +65,11 @@ pub struct ManifestFolds {
 }
 
 impl Usable<'_> {
+    /// How many groups there are: so many independent recordings.
+    pub fn n_groups(&self) -> usize {
+        self.groups.iter().collect::<BTreeSet<_>>().len()
+    }
+
     /// Divides the recordings into training, validation and test; see [`split()`](crate::split()).
     ///
     /// # Errors
