@@ -1,0 +1,134 @@
+//! One call of a step's closure: in a thread of its own if its time is limited,
+//! and never taking the run down with a panic.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::context::StepContext;
+use crate::error::{BoxError, PipelineError};
+use crate::execute::Runner;
+use crate::hash::ContentHash;
+use crate::input::Found;
+use crate::outputs::Staged;
+use crate::pipeline::Action;
+use crate::store::Execution;
+
+/// One call of a step's closure, not made yet.
+pub(super) struct Attempt {
+    action: Arc<Action>,
+    context: Arc<StepContext>,
+    found: Arc<Vec<Found>>,
+}
+
+impl Attempt {
+    pub(super) fn new(
+        runner: &Runner<'_>,
+        step: usize,
+        (execution, key): (Execution, ContentHash),
+        attempt: u32,
+        found: Arc<Vec<Found>>,
+    ) -> Self {
+        let spec = &runner.pipeline.graph.steps[step];
+        let Execution(id) = execution;
+        let run_folder = runner.store.staging().join(runner.run.as_str());
+        let step = &runner.pipeline.steps[step];
+        let context = StepContext {
+            store: runner.store.clone(),
+            observer: runner.options.observer.clone(),
+            run: runner.run.clone(),
+            step: spec.name.clone(),
+            version: spec.version,
+            program: runner.options.program.clone(),
+            execution,
+            key,
+            for_this_run_only: AtomicBool::new(false),
+            attempt,
+            workers: runner.options.workers,
+            reuse: runner.options.reuse,
+            folder: run_folder.join(format!("{id}-{attempt}")),
+            deadline: step.policy.timeout.map(|timeout| Instant::now() + timeout),
+            cancelled: AtomicBool::new(false),
+            attached: Mutex::new(BTreeMap::new()),
+        };
+        Self {
+            action: step.action.clone(),
+            context: Arc::new(context),
+            found,
+        }
+    }
+
+    /// Calls the closure, and returns what it wrote.
+    pub(super) fn run(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<(Vec<Staged>, Arc<StepContext>), BoxError> {
+        let folder = self.context.folder.clone();
+        fs::create_dir_all(&folder).map_err(|source| PipelineError::Io {
+            action: "make the folder",
+            path: folder.clone(),
+            source,
+        })?;
+        let staged = match timeout {
+            None => call(&self.action, &self.context, &self.found, folder),
+            Some(limit) => self.run_within(limit, folder),
+        };
+        Ok((staged?, self.context.clone()))
+    }
+
+    /// Removes what the attempt left behind. Of one that timed out, the thread may
+    /// still write there; the collector removes what comes later.
+    pub(super) fn clean_up(&self) {
+        let _ = fs::remove_dir_all(&self.context.folder);
+    }
+
+    fn run_within(&self, limit: Duration, folder: PathBuf) -> Result<Vec<Staged>, BoxError> {
+        let (sender, receiver) = channel();
+        let (action, context) = (self.action.clone(), self.context.clone());
+        let found = self.found.clone();
+        let thread = thread::Builder::new().name(context.step.clone());
+        thread.spawn(move || {
+            // Nobody listens any more when the time is up.
+            let _ = sender.send(call(&action, &context, &found, folder));
+        })?;
+        match receiver.recv_timeout(limit) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Timeout) => {
+                self.context.cancelled.store(true, Ordering::Relaxed);
+                Err(PipelineError::TimedOut { limit }.into())
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(PipelineError::Panicked {
+                message: "its thread ended without a result".to_owned(),
+            }
+            .into()),
+        }
+    }
+}
+
+fn call(
+    action: &Arc<Action>,
+    context: &StepContext,
+    found: &[Found],
+    folder: PathBuf,
+) -> Result<Vec<Staged>, BoxError> {
+    // What the closure shares with others it must protect itself, as between
+    // threads; the store's connection survives a panic.
+    let called = catch_unwind(AssertUnwindSafe(|| action(context, found, &folder)));
+    called.unwrap_or_else(|panic| {
+        let message = message_of(&*panic);
+        Err(PipelineError::Panicked { message }.into())
+    })
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "it did not say why".to_owned())
+}

@@ -1,0 +1,309 @@
+//! One step of a run: answered from the cache, or run until it succeeds or its
+//! retries are spent.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::cache_key::Ingredients;
+use crate::error::{BoxError, PipelineError, Result};
+use crate::execute::attempt::Attempt;
+use crate::execute::{Progress, Runner, chain};
+use crate::input::Found;
+use crate::machine;
+use crate::objects::Durability;
+use crate::options::Reuse;
+use crate::outputs::Staged;
+use crate::run::{Level, OutputRecord, StepState, now_ms};
+use crate::store::{Hit, StepEnd};
+
+/// How often one step has damaged inputs made again before it gives up.
+const MAX_REPAIRS: usize = 16;
+
+/// Whether the cache has the step's outputs.
+enum Answer {
+    Hit(Vec<OutputRecord>),
+    /// Why not, in a sentence.
+    Miss(String),
+}
+
+/// What a step made, in the store.
+pub(crate) struct Kept {
+    pub(crate) outputs: Vec<OutputRecord>,
+    /// Whether the cache must not lead there.
+    pub(crate) for_this_run_only: bool,
+    /// Keeps the collector out until a run refers to it.
+    _lock: crate::locks::Lock,
+}
+
+impl Runner<'_> {
+    /// The step's outputs, from the cache if they are there.
+    pub(super) fn obtain(&self, step: usize) -> Result<Vec<OutputRecord>> {
+        self.obtain_because(step, None)
+            .map_err(|error| self.blame(step, error))
+    }
+
+    /// As [`Runner::obtain`]; with a reason, the step runs in any case.
+    pub(super) fn obtain_because(
+        &self,
+        step: usize,
+        forced: Option<&str>,
+    ) -> Result<Vec<OutputRecord>> {
+        for _ in 0..MAX_REPAIRS {
+            let started = (now_ms(), Instant::now());
+            let ingredients = self.ingredients(step);
+            let mut reason = match forced {
+                Some(reason) => reason.to_owned(),
+                None => match self.ask_cache(step, &ingredients, started)? {
+                    Answer::Hit(outputs) => return Ok(outputs),
+                    Answer::Miss(reason) => reason,
+                },
+            };
+            let lock = self.store.locks().key(ingredients.key())?;
+            if forced.is_none() {
+                // Whoever held the lock may have made what we want.
+                match self.ask_cache(step, &ingredients, started)? {
+                    Answer::Hit(outputs) => return Ok(outputs),
+                    Answer::Miss(again) => reason = again,
+                }
+            }
+            match self.find_inputs(step, &ingredients)? {
+                Ok(found) => return self.execute(step, &ingredients, &reason, found, started),
+                Err(bad) => {
+                    drop(lock);
+                    match forced {
+                        None => self.make_again(step, &bad)?,
+                        Some(_) => self.make_again_locked(step, &bad)?,
+                    }
+                }
+            }
+        }
+        let step = &self.pipeline.graph.steps[step].name;
+        Err(BoxError::from(format!(
+            "the inputs of `{step}` keep being damaged"
+        )))
+        .map_err(|source| self.step_failed(step, source))
+    }
+
+    /// What the step's result depends on, from what has been made so far.
+    fn ingredients(&self, step: usize) -> Ingredients {
+        let spec = &self.pipeline.graph.steps[step];
+        let board = self.board();
+        let content = |from: &str, output: &str| {
+            let graph = &self.pipeline.graph;
+            if let Some(source) = graph.sources.iter().position(|source| source.name == from) {
+                return self.sources[source].content;
+            }
+            let producer = graph.steps.iter().position(|step| step.name == from);
+            let Progress::Done(outputs) = &board.progress[producer.expect("was checked")] else {
+                unreachable!("a step starts when what it reads is done");
+            };
+            let made = outputs.iter().find(|made| made.name == output);
+            made.expect("steps make what they declare").content
+        };
+        let inputs = spec.inputs.iter();
+        Ingredients {
+            step: spec.name.clone(),
+            version: spec.version,
+            params: spec.params.clone(),
+            inputs: inputs
+                .map(|i| (i.name(), content(&i.from, &i.output)))
+                .collect(),
+            program: self.options.program.clone(),
+        }
+    }
+
+    /// Looks the step up and, if its outputs are whole, writes it down as cached.
+    fn ask_cache(
+        &self,
+        step: usize,
+        ingredients: &Ingredients,
+        started: (i64, Instant),
+    ) -> Result<Answer> {
+        if !self.pipeline.steps[step].policy.cached {
+            return Ok(Answer::Miss(
+                "this step is never answered from the cache".to_owned(),
+            ));
+        }
+        if self.options.reuse == Reuse::Nothing {
+            return Ok(Answer::Miss(
+                "the run was told not to use the cache".to_owned(),
+            ));
+        }
+        // From the look at the artifacts until this run refers to them.
+        let _kept = self.store.locks().keep()?;
+        let Some(hit) = self.store.lookup(ingredients.key())? else {
+            return self.why_unknown(ingredients).map(Answer::Miss);
+        };
+        if !self.declares(step, &hit) {
+            return Ok(Answer::Miss(
+                "it now makes other outputs than before".to_owned(),
+            ));
+        }
+        for output in &hit.outputs {
+            if let Err(error) = self.store.recognize(output) {
+                return Ok(Answer::Miss(format!("it had been cached, but {error}")));
+            }
+        }
+        let reason = if hit.run == self.run.as_str() {
+            "it had finished before the run was interrupted".to_owned()
+        } else {
+            format!("nothing changed since run {}", hit.run)
+        };
+        let end = StepEnd {
+            state: StepState::Cached,
+            execution: Some(hit.execution),
+            duration_ms: Some(milliseconds(started.1)),
+            ..StepEnd::running(&reason, hit.execution, started.0)
+        };
+        self.store
+            .put_step(self.run, &ingredients.step, step, &end)?;
+        self.tell_finished(ingredients, &hit.outputs, &end);
+        Ok(Answer::Hit(hit.outputs))
+    }
+
+    /// Names the ingredient that changed since the step was last run.
+    fn why_unknown(&self, ingredients: &Ingredients) -> Result<String> {
+        let pipeline = &self.pipeline.graph.pipeline;
+        let before = self
+            .store
+            .ingredients_before(self.run, pipeline, &ingredients.step)?;
+        Ok(match before {
+            None => "it has not run before".to_owned(),
+            Some((run, before)) => {
+                let changes = ingredients.changes_since(&before);
+                let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
+                match changes.is_empty() {
+                    true => format!("its result of run {run} is not in the cache"),
+                    false => changes.join("; "),
+                }
+            }
+        })
+    }
+
+    fn declares(&self, step: usize, hit: &Hit) -> bool {
+        let declared = self.pipeline.graph.steps[step].outputs.iter();
+        let declared = declared.map(|output| (&output.name, &output.type_name));
+        declared.eq(hit
+            .outputs
+            .iter()
+            .map(|output| (&output.name, &output.type_name)))
+    }
+
+    /// Runs the step's code, with its retries, and keeps what it made.
+    fn execute(
+        &self,
+        step: usize,
+        ingredients: &Ingredients,
+        reason: &str,
+        found: Vec<Found>,
+        started: (i64, Instant),
+    ) -> Result<Vec<OutputRecord>> {
+        let execution = self
+            .store
+            .begin_execution(self.run, step, reason, ingredients)?;
+        self.options
+            .observer
+            .step_started(self.run, &ingredients.step, reason);
+        let mut end = StepEnd::running(reason, execution, started.0);
+        let policy = self.pipeline.steps[step].policy;
+        let found = std::sync::Arc::new(found);
+        let key = ingredients.key();
+        let outcome = loop {
+            end.n_attempts += 1;
+            let attempt = Attempt::new(self, step, (execution, key), end.n_attempts, found.clone());
+            let outcome = attempt
+                .run(policy.timeout)
+                .and_then(|(staged, context)| self.keep_outputs(step, staged, &context));
+            attempt.clean_up();
+            let retries_left = policy.n_retries + 1 - end.n_attempts;
+            match outcome {
+                Err(error) if retries_left > 0 => {
+                    let wait = policy
+                        .backoff
+                        .saturating_mul(2u32.saturating_pow(end.n_attempts - 1));
+                    let text = format!(
+                        "attempt {} failed: {}; trying again in {} s",
+                        end.n_attempts,
+                        chain(&*error),
+                        wait.as_secs_f64()
+                    );
+                    self.say(step, Level::Warn, text);
+                    std::thread::sleep(wait);
+                }
+                outcome => break outcome,
+            }
+        };
+        end.duration_ms = Some(milliseconds(started.1));
+        end.peak_memory_bytes = machine::peak_memory_bytes();
+        match outcome {
+            Ok(kept) => {
+                end.state = StepState::Ran;
+                self.store
+                    .finish_execution(self.run, step, ingredients, &kept, &end)?;
+                let outputs = kept.outputs;
+                self.tell_finished(ingredients, &outputs, &end);
+                Ok(outputs)
+            }
+            Err(error) => {
+                end.state = StepState::Failed;
+                end.error = Some(chain(&*error));
+                self.say(step, Level::Error, chain(&*error));
+                let noted = self.store.put_step(self.run, &ingredients.step, step, &end);
+                self.tell_finished(ingredients, &[], &end);
+                // The first error tells more than that it could not be noted.
+                drop(noted);
+                Err(self.step_failed(&ingredients.step, error))
+            }
+        }
+    }
+
+    /// Moves what the step wrote into the store. The collector is kept out until
+    /// the caller has written down that a run refers to it.
+    fn keep_outputs(
+        &self,
+        step: usize,
+        staged: Vec<Staged>,
+        context: &crate::context::StepContext,
+    ) -> Result<Kept, BoxError> {
+        let graph = &self.pipeline.graph;
+        for input in &graph.steps[step].inputs {
+            let source = graph
+                .sources
+                .iter()
+                .position(|source| source.name == input.from);
+            if let Some(path) = source.and_then(|source| self.sources[source].changed()) {
+                let step = graph.steps[step].name.clone();
+                return Err(PipelineError::SourceChanged { step, path }.into());
+            }
+        }
+        let kept = self.store.locks().keep()?;
+        let attached = context.attached.lock().unwrap_or_else(|e| e.into_inner());
+        let mut outputs = Vec::new();
+        for Staged {
+            path,
+            spec,
+            mut metadata,
+        } in staged
+        {
+            let placed = self.store.objects().place(&path, Durability::Synced)?;
+            metadata.extend(attached.get(&spec.name).cloned().unwrap_or_default());
+            outputs.push(OutputRecord {
+                name: spec.name,
+                content: placed.content,
+                type_name: spec.type_name,
+                format: spec.format,
+                n_bytes: placed.n_bytes,
+                metadata,
+            });
+        }
+        Ok(Kept {
+            outputs,
+            for_this_run_only: context.for_this_run_only.load(Ordering::Relaxed),
+            _lock: kept,
+        })
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

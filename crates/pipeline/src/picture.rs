@@ -1,0 +1,67 @@
+//! Pictures of a pipeline: as text for the terminal and as SVG.
+//!
+//! Where the boxes go is decided in [`layout`], how they look in [`svg`].
+
+mod layout;
+mod svg;
+
+use std::fmt::Write;
+
+use crate::graph::{Graph, InputSpec};
+use crate::run::{RunRecord, StepRecord};
+
+impl Graph {
+    /// The pipeline as text: a line per source and step, in an order in which each
+    /// comes after what it reads. With a run, steps have their state and time.
+    ///
+    /// ```text
+    /// clips   source           data/animals
+    /// ingest  ran       1.2 s  ← clips
+    /// split   cached    0.0 s  ← ingest
+    /// ```
+    pub fn to_text(&self, run: Option<&RunRecord>) -> String {
+        let names = self.sources.iter().map(|source| &source.name);
+        let names = names.chain(self.steps.iter().map(|step| &step.name));
+        let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+        let mut text = String::new();
+        for source in &self.sources {
+            let path = &source.path;
+            let (name, kind) = (&source.name, "source");
+            let line = format!("{name:width$}  {kind:8}{:10}{path}", "");
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        let order = self
+            .check()
+            .unwrap_or_else(|_| (0..self.steps.len()).collect());
+        for step in order.into_iter().map(|number| &self.steps[number]) {
+            let record = run.and_then(|run| run.step(&step.name));
+            let state = record.map_or("step", |record| record.state.as_str());
+            let time = record.and_then(time_of).unwrap_or_default();
+            let inputs: Vec<_> = step.inputs.iter().map(InputSpec::name).collect();
+            let inputs = match inputs[..] {
+                [] => String::new(),
+                _ => format!("← {}", inputs.join(", ")),
+            };
+            let line = format!("{:width$}  {state:8}{time:>8}  {inputs}", step.name);
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text
+    }
+
+    /// The pipeline as an SVG picture, from left to right. With a run, steps have
+    /// their state and time. Light and dark follow the reader's preference.
+    pub fn to_svg(&self, run: Option<&RunRecord>) -> String {
+        svg::draw(self, run)
+    }
+}
+
+/// How long a step took, for people.
+fn time_of(record: &StepRecord) -> Option<String> {
+    let ms = record.duration_ms?;
+    Some(match ms {
+        _ if ms < 1000.0 => format!("{ms:.0} ms"),
+        _ if ms < 120_000.0 => format!("{:.1} s", ms / 1e3),
+        _ => format!("{:.1} min", ms / 60e3),
+    })
+}

@@ -1,0 +1,192 @@
+//! Why a step ran or did not, and what differs between two runs.
+
+use rusqlite::OptionalExtension;
+use serde::Serialize;
+
+use crate::cache_key::{Change, Ingredients};
+use crate::canonical::canonical_json;
+use crate::error::{PipelineError, Result};
+use crate::run::{RunId, RunRecord, StepRecord, StepState};
+use crate::store::Store;
+use crate::store::cache::parse_ingredients;
+
+/// Why a step of a run ran or did not.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// How it ended.
+    pub state: StepState,
+    /// What was said when the decision was made.
+    pub reason: String,
+    /// What its result depends on; `None` if the step was not reached.
+    pub ingredients: Option<Ingredients>,
+    /// The latest earlier run of the pipeline that had this step.
+    pub compared_with: Option<RunId>,
+    /// The ingredients that are not as they were in that run.
+    pub changes: Vec<Change>,
+}
+
+/// What differs between two runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The first run.
+    pub left: RunId,
+    /// The second run.
+    pub right: RunId,
+    /// The differences, step by step.
+    pub differences: Vec<Difference>,
+}
+
+/// Something that is not the same in two runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Difference {
+    /// The step; empty for what concerns the whole run.
+    pub step: String,
+    /// What differs: `` parameter `epochs` ``, `` output `model` ``, `duration_ms`.
+    pub what: String,
+    /// Its value in the first run, if it has one there.
+    pub left: Option<String>,
+    /// Its value in the second run, if it has one there.
+    pub right: Option<String>,
+}
+
+impl Store {
+    /// Says why a step ran or did not: what was decided, and which ingredients
+    /// differ from the latest earlier run of this pipeline.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such run or step.
+    pub fn explain(&self, run: &RunId, step: &str) -> Result<Explanation> {
+        let record = self.run(run)?;
+        let found = record
+            .step(step)
+            .ok_or_else(|| PipelineError::StepNotFound {
+                run: run.clone(),
+                step: step.to_owned(),
+            })?;
+        let ingredients = self.ingredients_of(run, step)?;
+        let before = self.ingredients_before(run, &record.summary.pipeline, step)?;
+        let changes = match (&ingredients, &before) {
+            (Some(now), Some((_, before))) => now.changes_since(before),
+            _ => Vec::new(),
+        };
+        Ok(Explanation {
+            state: found.state,
+            reason: found.reason.clone(),
+            ingredients,
+            compared_with: before.map(|(run, _)| run),
+            changes,
+        })
+    }
+
+    /// Lists what differs between two runs: settings of the run, and of each step
+    /// its ingredients, state, outputs, their metadata and durations.
+    ///
+    /// # Errors
+    ///
+    /// When one of the runs does not exist.
+    pub fn compare(&self, left: &RunId, right: &RunId) -> Result<Comparison> {
+        let runs = [self.run(left)?, self.run(right)?];
+        let mut differences = run_differences(&runs);
+        let [left_run, right_run] = &runs;
+        let mut steps: Vec<&str> = left_run.steps.iter().map(|step| &*step.step).collect();
+        let added = right_run.steps.iter().map(|step| &*step.step);
+        steps.extend(added.filter(|step| left_run.step(step).is_none()));
+        for step in steps {
+            let records = [left_run.step(step), right_run.step(step)];
+            if let [Some(_), Some(_)] = records {
+                let [old, new] = [
+                    self.ingredients_of(left, step)?,
+                    self.ingredients_of(right, step)?,
+                ];
+                if let (Some(old), Some(new)) = (old, new) {
+                    let changes = new.changes_since(&old).into_iter();
+                    differences.extend(changes.map(|change| Difference {
+                        step: step.to_owned(),
+                        what: change.ingredient,
+                        left: change.old,
+                        right: change.new,
+                    }));
+                }
+            }
+            differences.extend(step_differences(step, records));
+        }
+        let (left, right) = (left.clone(), right.clone());
+        Ok(Comparison {
+            left,
+            right,
+            differences,
+        })
+    }
+
+    fn ingredients_of(&self, run: &RunId, step: &str) -> Result<Option<Ingredients>> {
+        let text: Option<String> = self.read(|db| {
+            db.prepare_cached(
+                "SELECT ingredients FROM step_runs JOIN executions ON id = execution
+                 WHERE step_runs.run = ?1 AND step_runs.step = ?2",
+            )?
+            .query_row([run.as_str(), step], |row| row.get(0))
+            .optional()
+        })?;
+        text.map(|text| parse_ingredients(&text)).transpose()
+    }
+}
+
+/// Facts about something, by name and as text, in the order they are shown.
+type Facts = Vec<(String, String)>;
+
+fn run_differences(runs: &[RunRecord; 2]) -> Vec<Difference> {
+    let facts = |run: &RunRecord| -> Facts {
+        let run = &run.summary;
+        let mut facts = vec![
+            ("pipeline".to_owned(), run.pipeline.clone()),
+            ("state".to_owned(), run.state.to_string()),
+            ("program".to_owned(), run.program.clone()),
+            ("host".to_owned(), run.host.clone()),
+            ("config".to_owned(), canonical_json(&run.config)),
+        ];
+        let commit = run.git_commit.clone();
+        facts.extend(commit.map(|commit| ("git commit".to_owned(), commit)));
+        facts
+    };
+    differences("", [facts(&runs[0]), facts(&runs[1])])
+}
+
+fn step_differences(name: &str, steps: [Option<&StepRecord>; 2]) -> Vec<Difference> {
+    let facts = |step: &StepRecord| -> Facts {
+        let mut facts = vec![("state".to_owned(), step.state.to_string())];
+        for output in &step.outputs {
+            facts.push((format!("output `{}`", output.name), output.content.short()));
+            for (entry, value) in &output.metadata {
+                let what = format!("{entry} of output `{}`", output.name);
+                facts.push((what, canonical_json(value)));
+            }
+        }
+        if let Some(duration_ms) = step.duration_ms {
+            facts.push(("duration_ms".to_owned(), format!("{duration_ms:.1}")));
+        }
+        facts
+    };
+    differences(name, steps.map(|step| step.map(facts).unwrap_or_default()))
+}
+
+fn differences(step: &str, [left, right]: [Facts; 2]) -> Vec<Difference> {
+    let value = |facts: &Facts, what: &str| {
+        let found = facts.iter().find(|(name, _)| name == what);
+        found.map(|(_, value)| value.clone())
+    };
+    let only_right = right
+        .iter()
+        .filter(|(what, _)| value(&left, what).is_none());
+    let names = left.iter().chain(only_right).map(|(what, _)| what);
+    let difference = |what: &String| {
+        let (left, right) = (value(&left, what), value(&right, what));
+        (left != right).then(|| Difference {
+            step: step.to_owned(),
+            what: what.clone(),
+            left,
+            right,
+        })
+    };
+    names.filter_map(difference).collect()
+}

@@ -1,0 +1,315 @@
+//! Where content comes from and where it went.
+//!
+//! The way leads over executions: from an output to the inputs of the step that
+//! made it, and back. A clip of a source folder leads through the folder, and
+//! through the items that a step made of single clips.
+//!
+//! On the way, an input is told from its equals by the name that it was read
+//! under as well: small artifacts (a count, a yes) have equal bytes by chance.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use crate::cache_key::Ingredients;
+use crate::error::{PipelineError, Result};
+use crate::graph::{OutputSpec, reference};
+use crate::hash::ContentHash;
+use crate::run::{InputRecord, OutputRecord};
+use crate::store::Store;
+use crate::store::cache::{inputs_of, outputs_of, parse_column};
+
+/// Where content comes from, or where it went.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Lineage {
+    /// What was asked about.
+    pub content: ContentHash,
+    /// The steps on the way, the nearest first.
+    pub steps: Vec<LineageStep>,
+    /// The files from outside at the beginning of the way. Empty when the question
+    /// was where content went.
+    pub sources: Vec<SourceOrigin>,
+}
+
+/// A step that made something of something.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LineageStep {
+    /// Name, version, parameters, inputs and program.
+    pub ingredients: Ingredients,
+    /// The run in which its code ran. It may have been removed since.
+    pub run: String,
+    /// The commit of the project folder then, while the run is kept.
+    pub git_commit: Option<String>,
+    /// All runs that are kept and have this very result, cached or not.
+    pub runs: Vec<String>,
+    /// What it read.
+    pub inputs: Vec<InputRecord>,
+    /// What it made.
+    pub outputs: Vec<OutputRecord>,
+}
+
+/// A file from outside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SourceOrigin {
+    /// Where it lay when it was read.
+    pub path: PathBuf,
+    /// What it held.
+    pub content: ContentHash,
+}
+
+impl Store {
+    /// Where an artifact comes from: the steps that made it and what it was made
+    /// from, with settings and code, back to the files from outside. Of several
+    /// executions that made the same content the latest is told.
+    ///
+    /// # Errors
+    ///
+    /// When the content is not known.
+    pub fn upstream(&self, content: ContentHash) -> Result<Lineage> {
+        self.require(content)?;
+        self.read(|db| {
+            let (mut steps, mut sources) = (Vec::new(), BTreeSet::new());
+            let mut walk = Walk::from(content);
+            while let Some((content, name)) = walk.next() {
+                if let Some(execution) = maker_of(db, content, name.as_deref())? {
+                    if walk.first_visit(execution) {
+                        let step = step_of(db, execution)?;
+                        for input in &step.inputs {
+                            walk.add(input.content, &input.name);
+                        }
+                        steps.push(step);
+                    }
+                    continue;
+                }
+                // A source; or an item of a step, if that was asked about.
+                let input = item_input(db, content)?.filter(|_| name.is_none());
+                sources.extend(sources_of(db, input.unwrap_or(content))?);
+            }
+            let sources = sources.into_iter().collect();
+            Ok(Lineage {
+                content,
+                steps,
+                sources,
+            })
+        })
+    }
+
+    /// Where content went: every step that read it, or a folder that it is in, or
+    /// an item made of it, and every step that read what came out.
+    ///
+    /// # Errors
+    ///
+    /// When the content is not known.
+    pub fn downstream(&self, content: ContentHash) -> Result<Lineage> {
+        self.require(content)?;
+        self.read(|db| {
+            let mut steps = Vec::new();
+            let mut walk = Walk::from(content);
+            while let Some((content, name)) = walk.next() {
+                for execution in readers_of(db, content, name.as_deref())? {
+                    if walk.first_visit(execution) {
+                        let step = step_of(db, execution)?;
+                        for output in &step.outputs {
+                            let name = reference(&step.ingredients.step, &output.name);
+                            walk.add(output.content, &name);
+                        }
+                        steps.push(step);
+                    }
+                }
+            }
+            let sources = Vec::new();
+            Ok(Lineage {
+                content,
+                steps,
+                sources,
+            })
+        })
+    }
+
+    /// The one content that is known and begins with these hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or more than one.
+    pub fn find_content(&self, digits: &str) -> Result<ContentHash> {
+        let missing = || PipelineError::ContentNotFound {
+            content: digits.to_owned(),
+        };
+        if digits.len() < 4 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(missing());
+        }
+        let found: Vec<ContentHash> = self.read(|db| {
+            let begins = "hex(content) LIKE ?1 || '%'";
+            db.prepare(&format!(
+                "SELECT content FROM outputs WHERE {begins} UNION
+                 SELECT content FROM inputs WHERE {begins} UNION
+                 SELECT content FROM members WHERE {begins} LIMIT 2"
+            ))?
+            .query_map([digits], |row| row.get(0))?
+            .collect()
+        })?;
+        match found[..] {
+            [content] => Ok(content),
+            _ => Err(missing()),
+        }
+    }
+
+    /// What a file holds now, to ask about its lineage.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn content_of(&self, path: &Path) -> Result<ContentHash> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        Ok(self.fingerprints(&[path])?[0].content)
+    }
+
+    fn require(&self, content: ContentHash) -> Result<()> {
+        let known = self.read(|db| {
+            db.prepare_cached(
+                "SELECT 1 FROM outputs WHERE content = ?1 UNION
+                 SELECT 1 FROM inputs WHERE content = ?1 UNION
+                 SELECT 1 FROM members WHERE content = ?1 UNION
+                 SELECT 1 FROM items WHERE input = ?1 OR output = ?1",
+            )?
+            .exists([content])
+        })?;
+        if known {
+            return Ok(());
+        }
+        let content = content.to_string();
+        Err(PipelineError::ContentNotFound { content })
+    }
+}
+
+/// Content still to look at, each with the name that steps read it under; what was
+/// asked about has none. And what was seen already.
+struct Walk {
+    waiting: VecDeque<(ContentHash, Option<String>)>,
+    seen: BTreeSet<(ContentHash, String)>,
+    executions: BTreeSet<i64>,
+}
+
+impl Walk {
+    fn from(content: ContentHash) -> Self {
+        Self {
+            waiting: [(content, None)].into(),
+            seen: BTreeSet::new(),
+            executions: BTreeSet::new(),
+        }
+    }
+
+    fn next(&mut self) -> Option<(ContentHash, Option<String>)> {
+        self.waiting.pop_front()
+    }
+
+    fn add(&mut self, content: ContentHash, name: &str) {
+        if self.seen.insert((content, name.to_owned())) {
+            self.waiting.push_back((content, Some(name.to_owned())));
+        }
+    }
+
+    fn first_visit(&mut self, execution: i64) -> bool {
+        self.executions.insert(execution)
+    }
+}
+
+/// The latest execution that made the content, as the output of this name.
+fn maker_of(
+    db: &Connection,
+    content: ContentHash,
+    name: Option<&str>,
+) -> rusqlite::Result<Option<i64>> {
+    let (step, output) = name.map_or((None, None), |name| match name.split_once('.') {
+        Some((step, output)) => (Some(step), Some(output)),
+        None => (Some(name), Some(OutputSpec::ONLY)),
+    });
+    db.prepare_cached(
+        "SELECT max(execution) FROM outputs JOIN executions ON id = execution
+         WHERE content = ?1 AND (?2 IS NULL OR step = ?2) AND (?3 IS NULL OR name = ?3)",
+    )?
+    .query_row(params![content, step, output], |row| row.get(0))
+}
+
+fn item_input(db: &Connection, content: ContentHash) -> rusqlite::Result<Option<ContentHash>> {
+    db.prepare_cached("SELECT input FROM items WHERE output = ?1 LIMIT 1")?
+        .query_row([content], |row| row.get(0))
+        .optional()
+}
+
+/// The files that a source consists of, or the paths of a single one.
+fn sources_of(db: &Connection, content: ContentHash) -> rusqlite::Result<Vec<SourceOrigin>> {
+    let origin = |row: &rusqlite::Row<'_>| {
+        let (folder, below): (String, Option<String>) = (row.get(0)?, row.get(1)?);
+        let folder = PathBuf::from(folder);
+        Ok(SourceOrigin {
+            path: below.map_or(folder.clone(), |below| folder.join(below)),
+            content: row.get(2)?,
+        })
+    };
+    db.prepare_cached(
+        "SELECT source_paths.path, members.path, coalesce(members.content, source_paths.content)
+         FROM source_paths LEFT JOIN members ON members.folder = source_paths.content
+         WHERE source_paths.content = ?1
+         UNION SELECT source_paths.path, members.path, members.content
+         FROM members JOIN source_paths ON source_paths.content = members.folder
+         WHERE members.content = ?1",
+    )?
+    .query_map([content], origin)?
+    .collect()
+}
+
+/// Executions that read the content under this name. Without a name, those that
+/// read it in any way: as it is, in a folder, or as an item.
+fn readers_of(
+    db: &Connection,
+    content: ContentHash,
+    name: Option<&str>,
+) -> rusqlite::Result<Vec<i64>> {
+    // An artifact may also have been given to another pipeline as a source file.
+    const NAMED: &str = "SELECT execution FROM inputs WHERE content = ?1
+         AND (name = ?2 OR content IN (SELECT content FROM source_paths)) ORDER BY 1";
+    const ANY: &str = "SELECT execution FROM inputs WHERE content = ?1
+         UNION SELECT execution FROM inputs
+             WHERE content IN (SELECT folder FROM members WHERE members.content = ?1)
+         UNION SELECT execution FROM item_uses
+             WHERE item IN (SELECT id FROM items WHERE input = ?1 OR output = ?1)
+         ORDER BY 1";
+    let read = |row: &rusqlite::Row<'_>| row.get(0);
+    match name {
+        Some(name) => db
+            .prepare_cached(NAMED)?
+            .query_map(params![content, name], read)?
+            .collect(),
+        None => db
+            .prepare_cached(ANY)?
+            .query_map([content], read)?
+            .collect(),
+    }
+}
+
+fn step_of(db: &Connection, execution: i64) -> rusqlite::Result<LineageStep> {
+    let runs = db
+        .prepare_cached(
+            "SELECT run FROM step_runs JOIN runs ON runs.id = run
+             WHERE execution = ?1 ORDER BY runs.rowid",
+        )?
+        .query_map([execution], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    db.prepare_cached(
+        "SELECT ingredients, run, git_commit FROM executions
+         LEFT JOIN runs ON runs.id = run WHERE executions.id = ?1",
+    )?
+    .query_row([execution], |row| {
+        Ok(LineageStep {
+            ingredients: parse_column(row, 0)?,
+            run: row.get(1)?,
+            git_commit: row.get(2)?,
+            runs,
+            inputs: inputs_of(db, execution)?,
+            outputs: outputs_of(db, execution)?,
+        })
+    })
+}

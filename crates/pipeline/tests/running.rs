@@ -1,0 +1,387 @@
+//! How steps are carried out: side by side, again after a failure, within their
+//! time, and what is done afterwards.
+
+mod common;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+use std::{fs, thread};
+
+use biophony_pipeline::{
+    BoxError, ContentHash, Folder, Hook, Json, Level, Output, OutputSpec, Pipeline, PipelineError,
+    Reuse, RunState, SavedFile, StepState,
+};
+use common::{Bench, check_states, constant_step, number_step};
+
+/// The run that failed, and what its error says with all causes.
+fn failure(outcome: Result<biophony_pipeline::FinishedRun, PipelineError>) -> (String, String) {
+    let error = outcome.err().expect("fails");
+    let PipelineError::StepFailed { run, source, .. } = &error else {
+        panic!("{error}")
+    };
+    (run.to_string(), format!("{error}: {source}"))
+}
+
+#[test]
+fn faults_of_a_pipeline_are_told_before_anything_runs() {
+    let bench = Bench::new();
+    let check = |build: &dyn Fn(&mut Pipeline), expected: &str| {
+        let mut pipeline = Pipeline::new("faulty");
+        build(&mut pipeline);
+        let error = pipeline
+            .run(&bench.store(), &bench.options())
+            .err()
+            .expect("is refused");
+        assert_eq!(error.to_string(), expected);
+    };
+    check(
+        &|p| drop(number_step(p, "b", &Output::of("a"), |n| n)),
+        "step `b` reads `a`, which nothing in the pipeline makes",
+    );
+    check(
+        &|p| {
+            constant_step(p, "a", 1);
+            let step = p.step("b");
+            step.run(&Output::<Json<String>>::of("a"), |_, text| {
+                Ok::<_, BoxError>(text)
+            });
+        },
+        "step `b` reads `a` as Json<String>, but it is Json<i64>",
+    );
+    check(
+        &|p| {
+            number_step(p, "a", &Output::of("b"), |n| n);
+            number_step(p, "b", &Output::of("a"), |n| n);
+        },
+        "these steps wait for each other: a → b → a",
+    );
+    check(
+        &|p| {
+            constant_step(p, "a", 1);
+            constant_step(p, "a", 2);
+        },
+        "two steps or sources are named `a`",
+    );
+    check(
+        &|p| {
+            drop(
+                p.step("a")
+                    .outputs(["x", "y"])
+                    .run((), |_, ()| Ok::<_, BoxError>(Json(1))),
+            )
+        },
+        "step `a` returns 1 output(s), but names them [\"x\", \"y\"]",
+    );
+    assert!(
+        bench.store().runs().expect("reads").is_empty(),
+        "no run was begun"
+    );
+}
+
+#[test]
+fn independent_steps_run_side_by_side() {
+    let bench = Bench::new();
+    // Each of the two waits for the other: one after the other, they would wait
+    // for ever.
+    let barrier = Arc::new(Barrier::new(2));
+    let mut pipeline = Pipeline::new("parallel");
+    let outputs: Vec<Output<Json<i64>>> = ["left", "right"]
+        .map(|name| {
+            let barrier = barrier.clone();
+            pipeline.step(name).run((), move |_, ()| {
+                barrier.wait();
+                Ok::<_, BoxError>(Json(1))
+            })
+        })
+        .into();
+    let sum = pipeline
+        .step("sum")
+        .run(&outputs, |_, numbers: Vec<Json<i64>>| {
+            Ok::<_, BoxError>(Json(numbers.into_iter().map(|Json(n)| n).sum::<i64>()))
+        });
+    let run = pipeline
+        .run(&bench.store(), &bench.options())
+        .expect("runs");
+    assert_eq!(run.load(&sum).expect("loads").0, 2);
+}
+
+#[test]
+fn a_step_is_tried_again_as_often_as_it_was_allowed() {
+    let bench = Bench::new();
+    for (n_retries, succeeds) in [(1, false), (2, true)] {
+        let n_calls = Arc::new(AtomicU32::new(0));
+        let calls = n_calls.clone();
+        let mut pipeline = Pipeline::new("flaky");
+        let step = pipeline
+            .step("flaky")
+            .params(&n_retries)
+            .retries(n_retries, Duration::ZERO);
+        step.run((), move |context, ()| {
+            assert_eq!(context.attempt(), calls.fetch_add(1, Ordering::Relaxed) + 1);
+            match context.attempt() {
+                3 => Ok(Json(3)),
+                _ => Err("not yet"),
+            }
+        });
+        let run = pipeline.run(&bench.store(), &bench.options());
+        assert_eq!(run.is_ok(), succeeds);
+        assert_eq!(n_calls.load(Ordering::Relaxed), n_retries + 1);
+        let latest = &bench.store().runs().expect("reads")[0];
+        let record = bench.store().run(&latest.id).expect("reads");
+        assert_eq!(record.steps[0].n_attempts, n_retries + 1);
+        let lines = bench
+            .store()
+            .logs(&latest.id, Some("flaky"))
+            .expect("reads");
+        assert_eq!(lines[0].level, Level::Warn);
+        assert_eq!(
+            lines[0].text,
+            "attempt 1 failed: not yet; trying again in 0 s"
+        );
+    }
+}
+
+#[test]
+fn a_step_that_takes_too_long_fails_and_leaves_nothing() {
+    let bench = Bench::new();
+    let mut pipeline = Pipeline::new("slow");
+    let ended = Arc::new(Barrier::new(2));
+    let closure_ended = ended.clone();
+    let step = pipeline.step("slow").timeout(Duration::from_millis(50));
+    step.run((), move |context, ()| {
+        while !context.is_cancelled() {
+            thread::yield_now();
+        }
+        assert!(context.check().is_err());
+        context.info("too late");
+        let kept = context.memo(
+            "item",
+            &(),
+            &[1],
+            |_| OUTSIDE,
+            |_| Ok::<_, BoxError>(Json(1)),
+        );
+        assert!(kept.is_err(), "nothing is kept after the time is up");
+        closure_ended.wait();
+        Ok::<_, BoxError>(Json(1))
+    });
+    let (run, error) = failure(pipeline.run(&bench.store(), &bench.options()));
+    assert!(
+        error.ends_with("the step took longer than its limit of 0.05 s"),
+        "{error}"
+    );
+    ended.wait();
+    let lines = bench
+        .store()
+        .logs(&run.parse().expect("is a run"), None)
+        .expect("reads");
+    assert!(
+        lines.iter().all(|line| line.text != "too late"),
+        "{lines:?}"
+    );
+    let (_, error) = failure(Pipeline::run(
+        &never_ending(),
+        &bench.store(),
+        &bench.options(),
+    ));
+    assert!(error.contains("took longer"), "{error}");
+}
+
+const OUTSIDE: ContentHash = ContentHash::from_bytes([0; 32]);
+
+/// A step that never asks whether its time is up.
+fn never_ending() -> Pipeline {
+    let mut pipeline = Pipeline::new("endless");
+    let step = pipeline.step("endless").timeout(Duration::from_millis(10));
+    step.run((), |_, ()| {
+        thread::sleep(Duration::from_secs(3600));
+        Ok::<_, BoxError>(Json(1))
+    });
+    pipeline
+}
+
+#[test]
+fn a_failed_step_ends_the_run_which_can_be_resumed() {
+    let bench = Bench::new();
+    let pipeline = |fails: bool| {
+        let mut pipeline = Pipeline::new("shaky");
+        let a = constant_step(&mut pipeline, "a", 1);
+        let b = pipeline
+            .step("b")
+            .run(&a, move |context, Json(n): Json<i64>| {
+                context.info("about to decide");
+                match fails {
+                    true => panic!("on purpose"),
+                    false => Ok::<_, BoxError>(Json(n + 1)),
+                }
+            });
+        number_step(&mut pipeline, "c", &b, |n| n);
+        pipeline
+    };
+    let (id, error) = failure(pipeline(true).run(&bench.store(), &bench.options()));
+    assert!(
+        error.ends_with("the step's code panicked: on purpose"),
+        "{error}"
+    );
+    let id = id.parse().expect("is a run");
+    let record = bench.store().run(&id).expect("reads");
+    check_states(&record, "a ran, b failed, c skipped");
+    assert_eq!(record.summary.state, RunState::Failed);
+    assert!(
+        record
+            .summary
+            .error
+            .expect("says why")
+            .contains("on purpose")
+    );
+
+    let resumed = pipeline(false)
+        .resume(&bench.store(), &id, &bench.options())
+        .expect("resumes");
+    check_states(&resumed.record, "a cached, b ran, c ran");
+    assert_eq!(
+        resumed.record.steps[0].reason,
+        "it had finished before the run was interrupted"
+    );
+    assert_eq!(bench.store().runs().expect("reads").len(), 1);
+    let lines = bench.store().logs(&id, Some("b")).expect("reads");
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.text == "about to decide")
+            .count(),
+        2
+    );
+
+    let again = pipeline(false).resume(&bench.store(), &id, &bench.options());
+    assert!(matches!(again, Err(PipelineError::CannotResume { .. })));
+    let other = Pipeline::new("other").resume(&bench.store(), &id, &bench.options());
+    assert!(matches!(other, Err(PipelineError::CannotResume { .. })));
+    let unknown = "nothing".parse().expect("could be a run");
+    let missing = pipeline(false).resume(&bench.store(), &unknown, &bench.options());
+    assert!(matches!(missing, Err(PipelineError::RunNotFound { .. })));
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_read_fails_the_step() {
+    let bench = Bench::new();
+    bench.write("number.txt", "1");
+    let path = bench.path("number.txt");
+    let mut pipeline = Pipeline::new("moving");
+    let file = pipeline.file("number", &path);
+    pipeline
+        .step("read")
+        .run(&file, move |_, _: biophony_pipeline::SourceFile| {
+            fs::write(&path, "2")?;
+            std::io::Result::Ok(Json(1))
+        });
+    let (_, error) = failure(pipeline.run(&bench.store(), &bench.options()));
+    assert!(
+        error.contains("changed while step `read` was reading it"),
+        "{error}"
+    );
+}
+
+#[test]
+fn hooks_are_told_how_the_run_ended_and_cannot_fail_it() {
+    let bench = Bench::new();
+    let told = bench.path("told.json");
+    let script = format!(
+        "cat > '{}'; test $PIPELINE_STATE = finished",
+        told.display()
+    );
+    let command = |script: &str| Hook::Command {
+        program: "sh".to_owned(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+    };
+    let mut options = bench.options();
+    options.on_success = vec![command(&script), command("exit 7")];
+    options.on_failure = vec![command("false")];
+    let mut pipeline = Pipeline::new("hooked");
+    constant_step(&mut pipeline, "a", 1);
+    let run = pipeline.run(&bench.store(), &options).expect("runs");
+    let told = fs::read_to_string(told).expect("was written");
+    let told: serde_json::Value = serde_json::from_str(&told).expect("is JSON");
+    assert_eq!(told["id"], run.id().as_str());
+    assert_eq!(told["steps"][0]["state"], "ran");
+    let lines = bench.store().logs(run.id(), Some("")).expect("reads");
+    let lines: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(lines, ["hook `sh` failed: it ended with exit status: 7"]);
+}
+
+#[test]
+fn files_and_folders_are_artifacts_with_metadata() {
+    let bench = Bench::new();
+    let mut pipeline = Pipeline::new("files");
+    let made = pipeline
+        .step("make")
+        .outputs(["table", "pages"])
+        .run((), |context, ()| {
+            let scratch = context.scratch()?;
+            fs::write(scratch.join("table.csv"), "a,b\n")?;
+            fs::create_dir_all(scratch.join("pages/deep"))?;
+            fs::write(scratch.join("pages/deep/1.html"), "<p>")?;
+            context.attach("table", "n_rows", 1);
+            let table = SavedFile {
+                path: scratch.join("table.csv"),
+            };
+            Ok::<_, BoxError>((
+                table,
+                Folder {
+                    path: scratch.join("pages"),
+                },
+            ))
+        });
+    let (table, pages) = made;
+    let read = pipeline.step("read").run(
+        (&table, &pages),
+        |_, (table, pages): (SavedFile, Folder)| {
+            let page = fs::read_to_string(pages.path.join("deep/1.html"))?;
+            std::io::Result::Ok(Json(fs::read_to_string(table.path)? + &page))
+        },
+    );
+    let run = pipeline
+        .run(&bench.store(), &bench.options())
+        .expect("runs");
+    assert_eq!(run.load(&read).expect("loads").0, "a,b\n<p>");
+    assert_eq!(run.output(&table).expect("is there").metadata["n_rows"], 1);
+    assert_eq!(run.output(&pages).expect("is there").n_bytes, 3);
+    let staging = fs::read_dir(bench.path("home/staging")).expect("lists");
+    assert_eq!(staging.count(), 0, "nothing is left behind");
+
+    let page = run.load(&pages).expect("loads").path.join("deep/1.html");
+    fs::remove_file(page).expect("removes");
+    let again = pipeline
+        .run(&bench.store(), &bench.options())
+        .expect("runs");
+    check_states(&again.record, "make ran, read cached");
+    assert_eq!(again.record.steps[0].outputs[0].name, "table");
+    assert_eq!(again.record.steps[1].outputs[0].name, OutputSpec::ONLY);
+}
+
+#[test]
+fn a_run_can_be_told_not_to_use_the_cache() {
+    let bench = Bench::new();
+    let mut pipeline = Pipeline::new("fresh");
+    constant_step(&mut pipeline, "a", 1);
+    let step = pipeline.step("acts").uncached();
+    step.run((), |_, ()| Ok::<_, BoxError>(()));
+    pipeline
+        .run(&bench.store(), &bench.options())
+        .expect("runs");
+    let second = pipeline
+        .run(&bench.store(), &bench.options())
+        .expect("runs");
+    check_states(&second.record, "a cached, acts ran");
+    let mut options = bench.options();
+    options.reuse = Reuse::Nothing;
+    let third = pipeline.run(&bench.store(), &options).expect("runs");
+    assert!(
+        third
+            .record
+            .steps
+            .iter()
+            .all(|step| step.state == StepState::Ran)
+    );
+}
