@@ -1,0 +1,229 @@
+//! Speaking HTTP with a remote server: addresses, credentials, answers, errors.
+
+use std::time::Duration;
+
+use base64::Engine;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{ErrorCode, Result, TrackingError};
+use crate::requests::Page;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The largest answer that is read.
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
+
+/// A remote MLflow server.
+#[derive(Debug)]
+pub struct RemoteStore {
+    agent: ureq::Agent,
+    base: String,
+    authorization: Option<String>,
+}
+
+impl RemoteStore {
+    /// A server at `uri`, such as `http://localhost:5000`. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When `uri` begins with neither `http://` nor `https://`, or with the latter
+    /// in a program that was built without `remote-tls`.
+    pub fn new(uri: &str) -> Result<Self> {
+        let is_secure = uri.starts_with("https://");
+        if !is_secure && !uri.starts_with("http://") {
+            return Err(TrackingError::invalid(format!(
+                "the tracking URI `{uri}` begins with neither http:// nor https://"
+            )));
+        }
+        if is_secure && cfg!(not(feature = "remote-tls")) {
+            return Err(TrackingError::invalid(format!(
+                "the tracking URI `{uri}` needs HTTPS, which this program was built without"
+            )));
+        }
+        Ok(Self {
+            agent: agent(),
+            base: format!("{}/api/2.0/mlflow/", uri.trim_end_matches('/')),
+            authorization: None,
+        })
+    }
+
+    /// Shows a token, as `MLFLOW_TRACKING_TOKEN` does.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.authorization = Some(format!("Bearer {token}"));
+        self
+    }
+
+    /// Shows a name and password, as `MLFLOW_TRACKING_USERNAME` and
+    /// `MLFLOW_TRACKING_PASSWORD` do.
+    #[must_use]
+    pub fn with_password(mut self, name: &str, password: &str) -> Self {
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+        self.authorization = Some(format!("Basic {pair}"));
+        self
+    }
+
+    pub(super) fn get(&self, route: &str, query: &[(&str, &str)]) -> Result<Answer> {
+        let mut url = format!("{}{route}", self.base);
+        for (index, (key, value)) in query.iter().enumerate() {
+            url.push(if index == 0 { '?' } else { '&' });
+            url.push_str(&format!("{key}={}", encoded(value)));
+        }
+        let mut request = self.agent.get(&url);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        self.answer(request.call())
+    }
+
+    pub(super) fn post(&self, route: &str, body: &Value) -> Result<Answer> {
+        self.send(self.agent.post(format!("{}{route}", self.base)), body)
+    }
+
+    pub(super) fn patch(&self, route: &str, body: &Value) -> Result<Answer> {
+        self.send(self.agent.patch(format!("{}{route}", self.base)), body)
+    }
+
+    pub(super) fn delete(&self, route: &str, body: &Value) -> Result<Answer> {
+        let request = self.agent.delete(format!("{}{route}", self.base));
+        self.send(request.force_send_body(), body)
+    }
+
+    fn send(
+        &self,
+        mut request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        body: &Value,
+    ) -> Result<Answer> {
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let body = without_nulls(body).to_string();
+        self.answer(
+            request
+                .header("Content-Type", "application/json")
+                .send(body),
+        )
+    }
+
+    fn answer(
+        &self,
+        sent: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Answer> {
+        let unreachable = |error: ureq::Error| TrackingError::Unreachable {
+            uri: self.base.clone(),
+            reason: error.to_string(),
+        };
+        let mut response = sent.map_err(unreachable)?;
+        let status = response.status();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER_BYTES)
+            .read_to_string()
+            .map_err(unreachable)?;
+        if !status.is_success() {
+            return Err(refusal(status.as_u16(), &text));
+        }
+        match serde_json::from_str(&text) {
+            Ok(Value::Object(fields)) => Ok(Answer(fields)),
+            _ => Err(TrackingError::Unreachable {
+                uri: self.base.clone(),
+                reason: "the answer is no JSON object; is this an MLflow server?".to_owned(),
+            }),
+        }
+    }
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub(super) struct Answer(Map<String, Value>);
+
+impl Answer {
+    /// What the answer has under `name`.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<T> {
+        let value = self.0.remove(name).unwrap_or_default();
+        serde_json::from_value(value).map_err(|error| TrackingError::Remote {
+            code: ErrorCode::InternalError,
+            message: format!("the server's answer has no usable `{name}`: {error}"),
+        })
+    }
+
+    /// A page of a list; one that is left out is empty.
+    pub(super) fn page<T: DeserializeOwned>(mut self, name: &str) -> Result<Page<T>> {
+        let items = match self.0.contains_key(name) {
+            true => self.take(name)?,
+            false => Vec::new(),
+        };
+        let token = self.0.remove("next_page_token");
+        Ok(Page {
+            items,
+            next_page_token: token
+                .and_then(|token| token.as_str().map(str::to_owned))
+                .filter(|token| !token.is_empty()),
+        })
+    }
+
+    /// An answer that says nothing.
+    pub(super) fn nothing(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        // A redirection could carry the token to another host.
+        .max_redirects(0)
+        .timeout_global(Some(TIMEOUT));
+    #[cfg(feature = "remote-tls")]
+    let config = config.tls_config(
+        ureq::tls::TlsConfig::builder()
+            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(std::sync::Arc::new(
+                rustls::crypto::ring::default_provider(),
+            ))
+            .build(),
+    );
+    config.build().new_agent()
+}
+
+/// The error that the server describes, or one about an answer that is no MLflow's.
+fn refusal(status: u16, text: &str) -> TrackingError {
+    let body: Value = serde_json::from_str(text).unwrap_or_default();
+    let field = |name: &str| body.get(name).and_then(Value::as_str);
+    TrackingError::Remote {
+        code: field("error_code")
+            .and_then(ErrorCode::of_name)
+            .unwrap_or(match status {
+                401 => ErrorCode::Unauthenticated,
+                403 => ErrorCode::PermissionDenied,
+                501 => ErrorCode::NotImplemented,
+                _ => ErrorCode::InternalError,
+            }),
+        message: field("message").map_or_else(
+            || format!("the server answered with status {status}"),
+            str::to_owned,
+        ),
+    }
+}
+
+/// Protobuf's JSON has no null: what is not set is left out.
+fn without_nulls(body: &Value) -> Value {
+    match body {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), without_nulls(value)))
+            .collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
+/// A text as it is written in a URL.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}

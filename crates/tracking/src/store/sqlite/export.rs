@@ -1,0 +1,320 @@
+//! Writing a database that `mlflow server` opens.
+//!
+//! The file has the schema that MLflow used in 2024, at the revision
+//! [`REVISION`] of its migrations: a newer MLflow brings such a file up to date
+//! when it starts, and keeps what is in it. The tables, columns and constraints
+//! below are named as its migrations expect to find them.
+//!
+//! That schema has no place for logged models and for what runs made; a version
+//! that was registered from a logged model keeps the place of its files. Our own
+//! history of promotions goes along as tags.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{SqliteStore, lock};
+use crate::error::{Result, TrackingError};
+
+/// The revision of MLflow's migrations whose schema is written.
+const REVISION: &str = "0584bdc529eb";
+
+impl SqliteStore {
+    /// Writes everything but logged models into a new file for MLflow.
+    ///
+    /// # Errors
+    ///
+    /// When there is a file of this name already, or it cannot be written. No half
+    /// of a file stays.
+    pub fn export_mlflow(&self, file: &Path) -> Result<()> {
+        if file.exists() {
+            return Err(TrackingError::AlreadyExists(format!(
+                "there is already a file `{}`",
+                file.display()
+            )));
+        }
+        let unfinished = file.with_extension("unfinished");
+        let written = self.write_mlflow(&unfinished).and_then(|()| {
+            std::fs::rename(&unfinished, file).map_err(|source| TrackingError::ArtifactIo {
+                doing: "write",
+                path: file.to_owned(),
+                source,
+            })
+        });
+        if written.is_err() {
+            // It may not have come into being.
+            let _ = std::fs::remove_file(&unfinished);
+        }
+        written
+    }
+
+    fn write_mlflow(&self, file: &Path) -> Result<()> {
+        let writer = lock(&self.writer);
+        let db = &writer.connection;
+        db.execute("ATTACH DATABASE ?1 AS mlflow", [file.to_string_lossy()])?;
+        let copied = copy(db);
+        let detached = db.execute_batch("DETACH DATABASE mlflow");
+        copied?;
+        Ok(detached?)
+    }
+}
+
+fn copy(db: &Connection) -> Result<()> {
+    let transaction = db.unchecked_transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.execute(
+        "INSERT INTO mlflow.alembic_version (version_num) VALUES (?1)",
+        [REVISION],
+    )?;
+    transaction.execute_batch(ROWS)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+const SCHEMA: &str = "
+CREATE TABLE mlflow.alembic_version (
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+CREATE TABLE mlflow.experiments (
+    experiment_id INTEGER NOT NULL,
+    name VARCHAR(256) NOT NULL,
+    artifact_location VARCHAR(256),
+    lifecycle_stage VARCHAR(32),
+    creation_time BIGINT,
+    last_update_time BIGINT,
+    CONSTRAINT experiment_pk PRIMARY KEY (experiment_id),
+    CONSTRAINT experiments_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')),
+    UNIQUE (name)
+);
+CREATE TABLE mlflow.experiment_tags (
+    key VARCHAR(250) NOT NULL,
+    value VARCHAR(5000),
+    experiment_id INTEGER NOT NULL,
+    CONSTRAINT experiment_tag_pk PRIMARY KEY (key, experiment_id),
+    FOREIGN KEY (experiment_id) REFERENCES experiments (experiment_id)
+);
+CREATE TABLE mlflow.runs (
+    run_uuid VARCHAR(32) NOT NULL,
+    name VARCHAR(250),
+    source_type VARCHAR(20),
+    source_name VARCHAR(500),
+    entry_point_name VARCHAR(50),
+    user_id VARCHAR(256),
+    status VARCHAR(9),
+    start_time BIGINT,
+    end_time BIGINT,
+    source_version VARCHAR(50),
+    lifecycle_stage VARCHAR(20),
+    artifact_uri VARCHAR(200),
+    experiment_id INTEGER,
+    deleted_time BIGINT,
+    CONSTRAINT run_pk PRIMARY KEY (run_uuid),
+    CONSTRAINT runs_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')),
+    CONSTRAINT source_type CHECK (source_type IN
+        ('NOTEBOOK', 'JOB', 'LOCAL', 'UNKNOWN', 'PROJECT')),
+    FOREIGN KEY (experiment_id) REFERENCES experiments (experiment_id),
+    CHECK (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING', 'KILLED'))
+);
+CREATE TABLE mlflow.metrics (
+    key VARCHAR(250) NOT NULL,
+    value FLOAT NOT NULL,
+    timestamp BIGINT NOT NULL,
+    run_uuid VARCHAR(32) NOT NULL,
+    step BIGINT DEFAULT '0' NOT NULL,
+    is_nan BOOLEAN DEFAULT '0' NOT NULL,
+    CONSTRAINT metric_pk PRIMARY KEY (key, timestamp, step, run_uuid, value, is_nan),
+    FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid),
+    CHECK (is_nan IN (0, 1))
+);
+CREATE TABLE mlflow.latest_metrics (
+    key VARCHAR(250) NOT NULL,
+    value FLOAT NOT NULL,
+    timestamp BIGINT,
+    step BIGINT NOT NULL,
+    is_nan BOOLEAN NOT NULL,
+    run_uuid VARCHAR(32) NOT NULL,
+    CONSTRAINT latest_metric_pk PRIMARY KEY (key, run_uuid),
+    FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid),
+    CHECK (is_nan IN (0, 1))
+);
+CREATE TABLE mlflow.params (
+    key VARCHAR(250) NOT NULL,
+    value VARCHAR(8000) NOT NULL,
+    run_uuid VARCHAR(32) NOT NULL,
+    CONSTRAINT param_pk PRIMARY KEY (key, run_uuid),
+    FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid)
+);
+CREATE TABLE mlflow.tags (
+    key VARCHAR(250) NOT NULL,
+    value VARCHAR(8000),
+    run_uuid VARCHAR(32) NOT NULL,
+    CONSTRAINT tag_pk PRIMARY KEY (key, run_uuid),
+    FOREIGN KEY (run_uuid) REFERENCES runs (run_uuid)
+);
+CREATE TABLE mlflow.datasets (
+    dataset_uuid VARCHAR(36) NOT NULL,
+    experiment_id INTEGER NOT NULL,
+    name VARCHAR(500) NOT NULL,
+    digest VARCHAR(36) NOT NULL,
+    dataset_source_type VARCHAR(36) NOT NULL,
+    dataset_source TEXT NOT NULL,
+    dataset_schema TEXT,
+    dataset_profile TEXT,
+    CONSTRAINT dataset_pk PRIMARY KEY (experiment_id, name, digest),
+    CONSTRAINT fk_datasets_experiment_id_experiments FOREIGN KEY (experiment_id)
+        REFERENCES experiments (experiment_id) ON DELETE CASCADE
+);
+CREATE TABLE mlflow.inputs (
+    input_uuid VARCHAR(36) NOT NULL,
+    source_type VARCHAR(36) NOT NULL,
+    source_id VARCHAR(36) NOT NULL,
+    destination_type VARCHAR(36) NOT NULL,
+    destination_id VARCHAR(36) NOT NULL,
+    CONSTRAINT inputs_pk PRIMARY KEY (source_type, source_id, destination_type, destination_id)
+);
+CREATE TABLE mlflow.input_tags (
+    input_uuid VARCHAR(36) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    value VARCHAR(500) NOT NULL,
+    CONSTRAINT input_tags_pk PRIMARY KEY (input_uuid, name)
+);
+CREATE TABLE mlflow.registered_models (
+    name VARCHAR(256) NOT NULL,
+    creation_time BIGINT,
+    last_updated_time BIGINT,
+    description VARCHAR(5000),
+    CONSTRAINT registered_model_pk PRIMARY KEY (name),
+    UNIQUE (name)
+);
+CREATE TABLE mlflow.registered_model_tags (
+    key VARCHAR(250) NOT NULL,
+    value VARCHAR(5000),
+    name VARCHAR(256) NOT NULL,
+    CONSTRAINT registered_model_tag_pk PRIMARY KEY (key, name),
+    FOREIGN KEY (name) REFERENCES registered_models (name) ON UPDATE cascade
+);
+CREATE TABLE mlflow.registered_model_aliases (
+    alias VARCHAR(256) NOT NULL,
+    version INTEGER NOT NULL,
+    name VARCHAR(256) NOT NULL,
+    CONSTRAINT registered_model_alias_pk PRIMARY KEY (name, alias),
+    CONSTRAINT registered_model_alias_name_fkey FOREIGN KEY (name)
+        REFERENCES registered_models (name) ON DELETE cascade ON UPDATE cascade
+);
+CREATE TABLE mlflow.model_versions (
+    name VARCHAR(256) NOT NULL,
+    version INTEGER NOT NULL,
+    creation_time BIGINT,
+    last_updated_time BIGINT,
+    description VARCHAR(5000),
+    user_id VARCHAR(256),
+    current_stage VARCHAR(20),
+    source VARCHAR(500),
+    run_id VARCHAR(32),
+    status VARCHAR(20),
+    status_message VARCHAR(500),
+    run_link VARCHAR(500),
+    storage_location VARCHAR(500),
+    CONSTRAINT model_version_pk PRIMARY KEY (name, version),
+    FOREIGN KEY (name) REFERENCES registered_models (name) ON UPDATE CASCADE
+);
+CREATE TABLE mlflow.model_version_tags (
+    key VARCHAR(250) NOT NULL,
+    value VARCHAR(5000),
+    name VARCHAR(256) NOT NULL,
+    version INTEGER NOT NULL,
+    CONSTRAINT model_version_tag_pk PRIMARY KEY (key, name, version),
+    FOREIGN KEY (name, version) REFERENCES model_versions (name, version) ON UPDATE cascade
+);
+CREATE TABLE mlflow.trace_info (
+    request_id VARCHAR(50) NOT NULL,
+    experiment_id INTEGER NOT NULL,
+    timestamp_ms BIGINT NOT NULL,
+    execution_time_ms BIGINT,
+    status VARCHAR(50) NOT NULL,
+    CONSTRAINT trace_info_pk PRIMARY KEY (request_id),
+    CONSTRAINT fk_trace_info_experiment_id FOREIGN KEY (experiment_id)
+        REFERENCES experiments (experiment_id)
+);
+CREATE TABLE mlflow.trace_tags (
+    key VARCHAR(250) NOT NULL,
+    value VARCHAR(8000),
+    request_id VARCHAR(50) NOT NULL,
+    CONSTRAINT trace_tag_pk PRIMARY KEY (key, request_id),
+    CONSTRAINT fk_trace_tags_request_id FOREIGN KEY (request_id)
+        REFERENCES trace_info (request_id) ON DELETE CASCADE
+);
+CREATE TABLE mlflow.trace_request_metadata (
+    key VARCHAR(250) NOT NULL,
+    value VARCHAR(8000),
+    request_id VARCHAR(50) NOT NULL,
+    CONSTRAINT trace_request_metadata_pk PRIMARY KEY (key, request_id),
+    CONSTRAINT fk_trace_request_metadata_request_id FOREIGN KEY (request_id)
+        REFERENCES trace_info (request_id) ON DELETE CASCADE
+);
+CREATE INDEX mlflow.index_datasets_dataset_uuid ON datasets (dataset_uuid);
+CREATE INDEX mlflow.index_datasets_experiment_id_dataset_source_type
+    ON datasets (experiment_id, dataset_source_type);
+CREATE INDEX mlflow.index_inputs_destination_type_destination_id_source_type
+    ON inputs (destination_type, destination_id, source_type);
+CREATE INDEX mlflow.index_inputs_input_uuid ON inputs (input_uuid);
+CREATE INDEX mlflow.index_latest_metrics_run_uuid ON latest_metrics (run_uuid);
+CREATE INDEX mlflow.index_metrics_run_uuid ON metrics (run_uuid);
+CREATE INDEX mlflow.index_params_run_uuid ON params (run_uuid);
+CREATE INDEX mlflow.index_tags_run_uuid ON tags (run_uuid);
+CREATE INDEX mlflow.index_trace_info_experiment_id_timestamp_ms
+    ON trace_info (experiment_id, timestamp_ms);
+CREATE INDEX mlflow.index_trace_request_metadata_request_id
+    ON trace_request_metadata (request_id);
+CREATE INDEX mlflow.index_trace_tags_request_id ON trace_tags (request_id);
+";
+
+const ROWS: &str = "
+INSERT INTO mlflow.experiments
+    SELECT id, name, artifact_location, lifecycle, creation_time, last_update_time
+    FROM main.experiments;
+INSERT INTO mlflow.experiment_tags
+    SELECT key, value, experiment FROM main.experiment_tags;
+INSERT INTO mlflow.runs
+    SELECT run_id, name, 'UNKNOWN', '', '', user_id, status, start_time, end_time, '', lifecycle,
+           artifact_uri, experiment, deleted_time
+    FROM main.runs;
+INSERT INTO mlflow.metrics
+    SELECT k.name, m.value, m.timestamp, r.run_id, m.step, m.is_nan
+    FROM main.metrics m JOIN main.metric_keys k ON k.id = m.key JOIN main.runs r ON r.id = m.run;
+INSERT INTO mlflow.latest_metrics
+    SELECT k.name, m.value, m.timestamp, m.step, m.is_nan, r.run_id
+    FROM main.latest_metrics m JOIN main.metric_keys k ON k.id = m.key
+                               JOIN main.runs r ON r.id = m.run;
+INSERT INTO mlflow.params
+    SELECT p.key, p.value, r.run_id FROM main.params p JOIN main.runs r ON r.id = p.run;
+INSERT INTO mlflow.tags
+    SELECT t.key, t.value, r.run_id FROM main.tags t JOIN main.runs r ON r.id = t.run;
+INSERT INTO mlflow.datasets
+    SELECT printf('%032x', id), experiment, name, digest, source_type, source, schema, profile
+    FROM main.datasets;
+INSERT INTO mlflow.inputs
+    SELECT printf('%016x%016x', u.run, u.dataset), 'DATASET', printf('%032x', u.dataset), 'RUN',
+           r.run_id
+    FROM main.run_datasets u JOIN main.runs r ON r.id = u.run;
+INSERT INTO mlflow.input_tags
+    SELECT printf('%016x%016x', run, dataset), key, value FROM main.run_dataset_tags;
+INSERT INTO mlflow.registered_models
+    SELECT name, creation_time, last_update_time, description FROM main.registered_models;
+INSERT INTO mlflow.registered_model_tags
+    SELECT t.key, t.value, m.name
+    FROM main.registered_model_tags t JOIN main.registered_models m ON m.id = t.model;
+INSERT INTO mlflow.registered_model_aliases
+    SELECT a.alias, a.version, m.name
+    FROM main.model_aliases a JOIN main.registered_models m ON m.id = a.model;
+-- A deleted version keeps its number there, too.
+INSERT INTO mlflow.model_versions
+    SELECT m.name, v.version, v.creation_time, v.last_update_time, v.description, NULL,
+           iif(v.is_deleted, 'Deleted_Internal', v.stage), v.source, v.run_id, 'READY', NULL,
+           v.run_link, v.storage_location
+    FROM main.model_versions v JOIN main.registered_models m ON m.id = v.model;
+INSERT INTO mlflow.model_version_tags
+    SELECT t.key, t.value, m.name, t.version
+    FROM main.model_version_tags t JOIN main.registered_models m ON m.id = t.model;
+";

@@ -1,0 +1,227 @@
+//! Writing metrics, parameters and tags: the path that has to be fast.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::runs::{find_writable, put_tag};
+use super::{SqliteStore, lock};
+use crate::check::{self, Phrasing, python_repr};
+use crate::entities::{Metric, Param, RunId};
+use crate::error::{Result, TrackingError};
+use crate::requests::LogBatch;
+
+/// A point as it is stored: NaN apart, the infinities as the largest numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Point {
+    pub(super) step: i64,
+    pub(super) timestamp: i64,
+    pub(super) value: f64,
+    pub(super) is_nan: bool,
+}
+
+impl Point {
+    pub(super) fn of(metric: &Metric) -> Self {
+        Self {
+            step: metric.step,
+            timestamp: metric.timestamp,
+            value: if metric.value.is_nan() {
+                0.0
+            } else {
+                metric.value.clamp(f64::MIN, f64::MAX)
+            },
+            is_nan: metric.value.is_nan(),
+        }
+    }
+
+    /// Whether this point is the latest: the greatest in step, then time, then value.
+    fn is_after(&self, other: &Self) -> bool {
+        (self.step, self.timestamp, self.value) > (other.step, other.timestamp, other.value)
+    }
+}
+
+impl SqliteStore {
+    /// Records a batch, or one thing alone: `phrasing` says how errors are worded.
+    pub(super) fn log(&self, id: &RunId, batch: &LogBatch, phrasing: Phrasing) -> Result<()> {
+        let (params, tags) = check::batch(batch, phrasing)?;
+        let mut writer = lock(&self.writer);
+        let writer = &mut *writer;
+        let db = writer
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let run = find_writable(&db, id)?;
+        if !params.is_empty() {
+            put_params(&db, run.number, id, &params, phrasing)?;
+        }
+        let new_keys = put_metrics(&db, run.number, &batch.metrics, &writer.metric_keys)?;
+        if batch.metrics.iter().any(|metric| metric.model_id.is_some()) {
+            put_model_metrics(&db, id, &batch.metrics)?;
+        }
+        for tag in &tags {
+            put_tag(&db, run.number, tag)?;
+        }
+        db.commit()?;
+        // Not before: a key of a transaction that failed has no number.
+        writer.metric_keys.extend(new_keys);
+        Ok(())
+    }
+}
+
+/// Writes parameters, none of which may have another value already.
+fn put_params(
+    db: &Connection,
+    run: i64,
+    id: &RunId,
+    params: &[Param],
+    phrasing: Phrasing,
+) -> Result<()> {
+    let mut conflicts = Vec::new();
+    let mut insert = db.prepare_cached(
+        "INSERT INTO params (run, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?;
+    for param in params {
+        if insert.execute(params![run, param.key, param.value])? == 1 {
+            continue;
+        }
+        let old: String = db
+            .prepare_cached("SELECT value FROM params WHERE run = ?1 AND key = ?2")?
+            .query_row(params![run, param.key], |row| row.get(0))?;
+        if old != param.value {
+            conflicts.push((param, old));
+        }
+    }
+    match (conflicts.as_slice(), phrasing) {
+        ([], _) => Ok(()),
+        ([(param, old), ..], Phrasing::Single) => Err(TrackingError::invalid(format!(
+            "Changing param values is not allowed. Param with key='{}' was already logged with \
+             value='{old}' for run ID='{id}'. Attempted logging new value '{}'.",
+            param.key, param.value
+        ))),
+        (conflicts, Phrasing::Batch) => {
+            let list: Vec<String> = conflicts
+                .iter()
+                .map(|(param, old)| {
+                    format!(
+                        "{{'key': {}, 'old_value': {}, 'new_value': {}}}",
+                        python_repr(&param.key),
+                        python_repr(old),
+                        python_repr(&param.value)
+                    )
+                })
+                .collect();
+            Err(TrackingError::invalid(format!(
+                "Changing param values is not allowed. Params were already logged='[{}]' for run \
+                 ID='{id}'.",
+                list.join(", ")
+            )))
+        }
+    }
+}
+
+/// Writes points and the latest of each key; returns the numbers of keys that were
+/// not in `known`.
+fn put_metrics(
+    db: &Connection,
+    run: i64,
+    metrics: &[Metric],
+    known: &HashMap<String, i64>,
+) -> Result<HashMap<String, i64>> {
+    let mut new_keys = HashMap::new();
+    let mut latest: HashMap<i64, Point> = HashMap::new();
+    let mut insert = db.prepare_cached(
+        "INSERT INTO metrics (run, key, step, timestamp, value, is_nan)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+    )?;
+    for metric in metrics {
+        let key = match known.get(&metric.key).or_else(|| new_keys.get(&metric.key)) {
+            Some(key) => *key,
+            None => {
+                let key = key_number(db, &metric.key)?;
+                new_keys.insert(metric.key.clone(), key);
+                key
+            }
+        };
+        let point = Point::of(metric);
+        insert.execute(params![
+            run,
+            key,
+            point.step,
+            point.timestamp,
+            point.value,
+            point.is_nan
+        ])?;
+        latest
+            .entry(key)
+            .and_modify(|latest| {
+                if point.is_after(latest) {
+                    *latest = point;
+                }
+            })
+            .or_insert(point);
+    }
+    let mut upsert = db.prepare_cached(
+        "INSERT INTO latest_metrics (run, key, step, timestamp, value, is_nan)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET step = excluded.step, timestamp = excluded.timestamp,
+                                   value = excluded.value, is_nan = excluded.is_nan
+         WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)",
+    )?;
+    for (key, point) in latest {
+        upsert.execute(params![
+            run,
+            key,
+            point.step,
+            point.timestamp,
+            point.value,
+            point.is_nan
+        ])?;
+    }
+    Ok(new_keys)
+}
+
+/// The number of a metric's key, given now if it is new.
+fn key_number(db: &Connection, name: &str) -> Result<i64> {
+    let found = db
+        .prepare_cached("SELECT id FROM metric_keys WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    if let Some(number) = found {
+        return Ok(number);
+    }
+    db.prepare_cached("INSERT INTO metric_keys (name) VALUES (?1)")?
+        .execute([name])?;
+    Ok(db.last_insert_rowid())
+}
+
+/// Writes the points that belong to logged models a second time, under the model.
+fn put_model_metrics(db: &Connection, run: &RunId, metrics: &[Metric]) -> Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO logged_model_metrics
+             (model_id, key, timestamp, step, run_id, value, is_nan, dataset_name, dataset_digest)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
+         WHERE EXISTS (SELECT 1 FROM logged_models WHERE model_id = ?1)
+         ON CONFLICT DO NOTHING",
+    )?;
+    for metric in metrics {
+        let Some(model) = metric
+            .model_id
+            .as_ref()
+            .filter(|id| !id.as_str().is_empty())
+        else {
+            continue;
+        };
+        let point = Point::of(metric);
+        insert.execute(params![
+            model.as_str(),
+            metric.key,
+            point.timestamp,
+            point.step,
+            run.as_str(),
+            point.value,
+            point.is_nan,
+            metric.dataset_name.as_deref().unwrap_or_default(),
+            metric.dataset_digest.as_deref().unwrap_or_default()
+        ])?;
+    }
+    Ok(())
+}

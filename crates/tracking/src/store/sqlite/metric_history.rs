@@ -1,0 +1,102 @@
+//! Reading every point of a metric, or a fair sample of them.
+
+use rusqlite::params;
+
+use super::SqliteStore;
+use super::run_data::metric;
+use super::sql_filter::page_of;
+use crate::entities::{Metric, RunId};
+use crate::error::Result;
+use crate::requests::Page;
+use crate::search::PageWindow;
+
+/// The most points on one page.
+const MAX_POINTS: i64 = 50_000_000;
+
+/// The run and the key are looked up once and not for every point.
+const FROM: &str = "FROM metrics m
+                    WHERE m.run = (SELECT id FROM runs WHERE run_id = ?1)
+                      AND m.key = (SELECT id FROM metric_keys WHERE name = ?2)";
+
+impl SqliteStore {
+    pub(super) fn history(
+        &self,
+        run: &RunId,
+        key: &str,
+        max_results: Option<i64>,
+        page_token: Option<&str>,
+    ) -> Result<Page<Metric>> {
+        let window = PageWindow::new(max_results, page_token, MAX_POINTS)?;
+        self.read(|db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT ?2, m.value, m.timestamp, m.step, m.is_nan {FROM}
+                 ORDER BY m.timestamp, m.step, m.value LIMIT ?3 OFFSET ?4"
+            ))?;
+            let rows = statement.query_map(
+                params![run.as_str(), key, window.limit + 1, window.offset],
+                metric,
+            )?;
+            page_of(rows, &window)
+        })
+    }
+
+    /// Points at equal distances in the order of steps, the ends among them.
+    pub(super) fn sampled_history(
+        &self,
+        run: &RunId,
+        key: &str,
+        steps: Option<(i64, i64)>,
+        max_points: usize,
+    ) -> Result<Vec<Metric>> {
+        let (first, last) = steps.unwrap_or((i64::MIN, i64::MAX));
+        let points: Vec<Metric> = self.read(|db| {
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT ?2, m.value, m.timestamp, m.step, m.is_nan {FROM}
+                   AND m.step BETWEEN ?3 AND ?4
+                 ORDER BY m.step, m.timestamp, m.value, m.is_nan"
+            ))?;
+            let rows = statement.query_map(params![run.as_str(), key, first, last], metric)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })?;
+        Ok(sample(points, max_points.max(1)))
+    }
+}
+
+fn sample(points: Vec<Metric>, max_points: usize) -> Vec<Metric> {
+    if points.len() <= max_points {
+        return points;
+    }
+    let n_points = points.len();
+    let wanted: std::collections::BTreeSet<usize> = (0..max_points)
+        .map(|i| match max_points {
+            1 => n_points - 1,
+            _ => i * (n_points - 1) / (max_points - 1),
+        })
+        .collect();
+    points
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| wanted.contains(index))
+        .map(|(_, point)| point)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(n: i64) -> Vec<Metric> {
+        (0..n).map(|step| Metric::new("m", 0.0, 0, step)).collect()
+    }
+
+    #[test]
+    fn a_sample_keeps_the_ends() {
+        for (n, max) in [(10, 3), (1000, 7), (5, 4), (2, 2)] {
+            let sample = sample(points(n), max);
+            assert_eq!(sample.len(), max.min(n as usize));
+            assert_eq!(sample.first().map(|m| m.step), Some(0));
+            assert_eq!(sample.last().map(|m| m.step), Some(n - 1));
+        }
+        assert_eq!(sample(points(9), 1)[0].step, 8);
+    }
+}

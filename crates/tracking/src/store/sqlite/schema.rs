@@ -1,0 +1,267 @@
+//! The tables, and how an older file becomes a newer one.
+//!
+//! `PRAGMA user_version` counts the migrations that a file has seen. A migration
+//! that was released is never changed; a change is a new one at the end.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::{Result, TrackingError};
+use crate::requests::now;
+
+const MIGRATIONS: [&str; 1] = [FIRST];
+
+/// Brings a database up to date, in one transaction.
+pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+    let known = MIGRATIONS.len() as u32;
+    if version(connection)? == known {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been faster.
+    let found = version(&transaction)?;
+    if found > known {
+        return Err(TrackingError::NewerSchema { found, known });
+    }
+    for migration in &MIGRATIONS[found as usize..] {
+        transaction.execute_batch(migration)?;
+    }
+    if found == 0 {
+        let now = now();
+        transaction.execute(
+            "INSERT INTO experiments
+                 (id, name, artifact_location, lifecycle, creation_time, last_update_time)
+             VALUES (0, 'Default', 'mlflow-artifacts:/0', 'active', ?1, ?1)",
+            [now],
+        )?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+// Runs have a number of their own inside the database: it is shorter than their
+// identifier, and millions of metrics repeat it. For the same reason the keys of
+// metrics are kept once and metrics refer to them by number. Tables without rowid
+// keep the points of one metric of one run side by side.
+const FIRST: &str = "
+CREATE TABLE experiments (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    artifact_location TEXT NOT NULL,
+    lifecycle TEXT NOT NULL,
+    creation_time INTEGER NOT NULL,
+    last_update_time INTEGER NOT NULL
+) STRICT;
+CREATE TABLE experiment_tags (
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (experiment, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL UNIQUE,
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    name TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    start_time INTEGER NOT NULL,
+    end_time INTEGER,
+    lifecycle TEXT NOT NULL,
+    deleted_time INTEGER,
+    artifact_uri TEXT NOT NULL
+) STRICT;
+-- The order in which runs are searched unless somebody asks for another.
+CREATE INDEX runs_in_order ON runs (experiment, lifecycle, start_time DESC, run_id);
+
+CREATE TABLE metric_keys (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE metrics (
+    run INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    value REAL NOT NULL,
+    is_nan INTEGER NOT NULL,
+    PRIMARY KEY (run, key, step, timestamp, value, is_nan)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE latest_metrics (
+    run INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    value REAL NOT NULL,
+    is_nan INTEGER NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE params (
+    run INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tags (
+    run INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE datasets (
+    id INTEGER PRIMARY KEY,
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    source_type TEXT NOT NULL,
+    source TEXT NOT NULL,
+    schema TEXT,
+    profile TEXT,
+    UNIQUE (experiment, name, digest)
+) STRICT;
+CREATE TABLE run_datasets (
+    run INTEGER NOT NULL,
+    dataset INTEGER NOT NULL REFERENCES datasets (id),
+    PRIMARY KEY (run, dataset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE run_dataset_tags (
+    run INTEGER NOT NULL,
+    dataset INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run, dataset, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE run_models (
+    run INTEGER NOT NULL,
+    is_output INTEGER NOT NULL,
+    model_id TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    PRIMARY KEY (run, is_output, model_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE logged_models (
+    model_id TEXT PRIMARY KEY,
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    name TEXT NOT NULL,
+    creation_time INTEGER NOT NULL,
+    last_update_time INTEGER NOT NULL,
+    artifact_location TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    model_type TEXT,
+    source_run_id TEXT,
+    lifecycle TEXT NOT NULL
+) STRICT;
+CREATE INDEX logged_models_in_order ON logged_models (experiment, lifecycle, creation_time DESC);
+CREATE INDEX logged_models_of_run ON logged_models (source_run_id);
+CREATE TABLE logged_model_tags (
+    model_id TEXT NOT NULL REFERENCES logged_models (model_id),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE logged_model_params (
+    model_id TEXT NOT NULL REFERENCES logged_models (model_id),
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE logged_model_metrics (
+    model_id TEXT NOT NULL REFERENCES logged_models (model_id),
+    key TEXT NOT NULL,
+    timestamp INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    value REAL NOT NULL,
+    is_nan INTEGER NOT NULL,
+    dataset_name TEXT NOT NULL,
+    dataset_digest TEXT NOT NULL,
+    PRIMARY KEY (model_id, key, timestamp, step, run_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE registered_models (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    creation_time INTEGER NOT NULL,
+    last_update_time INTEGER NOT NULL,
+    description TEXT
+) STRICT;
+CREATE TABLE registered_model_tags (
+    model INTEGER NOT NULL REFERENCES registered_models (id) ON DELETE CASCADE,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model, key)
+) STRICT, WITHOUT ROWID;
+-- A deleted version keeps its row, so that its number is not given again.
+CREATE TABLE model_versions (
+    model INTEGER NOT NULL REFERENCES registered_models (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    creation_time INTEGER NOT NULL,
+    last_update_time INTEGER NOT NULL,
+    description TEXT,
+    stage TEXT NOT NULL,
+    source TEXT NOT NULL,
+    storage_location TEXT NOT NULL,
+    run_id TEXT,
+    run_link TEXT,
+    model_id TEXT,
+    is_deleted INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (model, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX model_versions_of_run ON model_versions (run_id);
+CREATE TABLE model_version_tags (
+    model INTEGER NOT NULL REFERENCES registered_models (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model, version, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE model_aliases (
+    model INTEGER NOT NULL REFERENCES registered_models (id) ON DELETE CASCADE,
+    alias TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (model, alias)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alias_moves (
+    id INTEGER PRIMARY KEY,
+    model INTEGER NOT NULL REFERENCES registered_models (id) ON DELETE CASCADE,
+    timestamp INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    from_version INTEGER,
+    to_version INTEGER NOT NULL
+) STRICT;
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_program_is_refused() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        connection
+            .pragma_update(None, "user_version", 99)
+            .expect("sets the version");
+        let refused = migrate(&mut connection);
+        assert!(matches!(
+            refused,
+            Err(TrackingError::NewerSchema { found: 99, .. })
+        ));
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection).expect("migrates");
+        migrate(&mut connection).expect("migrates again");
+        let experiments: i64 = connection
+            .query_row("SELECT count(*) FROM experiments", [], |row| row.get(0))
+            .expect("counts");
+        assert_eq!(experiments, 1);
+    }
+}

@@ -1,0 +1,266 @@
+//! What is logged is there afterwards, in full or not at all.
+
+use biophony_tracking::{
+    CreateLoggedModel, ExperimentId, LogBatch, LoggedModelStatus, Metric, Param, RunId, Tag,
+    TrackingStore, value_of,
+};
+
+use crate::{message, run_at, with_each_store};
+
+fn history(store: &dyn TrackingStore, run: &RunId, key: &str) -> Vec<(i64, i64, f64)> {
+    store
+        .metric_history(run, key, None, None)
+        .expect("a history")
+        .items
+        .into_iter()
+        .map(|metric| (metric.step, metric.timestamp, metric.value))
+        .collect()
+}
+
+fn latest(store: &dyn TrackingStore, run: &RunId, key: &str) -> f64 {
+    let metrics = store.get_run(run).expect("there").data.metrics;
+    metrics
+        .iter()
+        .find(|metric| metric.key == key)
+        .expect("logged")
+        .value
+}
+
+#[test]
+fn the_latest_metric_is_the_greatest_in_step_then_time_then_value() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        for (step, time, value) in [
+            (0, 5, 1.0),
+            (2, 1, 0.5),
+            (1, 9, 9.0),
+            (2, 1, 0.7),
+            (2, 0, 8.0),
+        ] {
+            store
+                .log_metric(&run, Metric::new("loss", value, time, step))
+                .expect("logs");
+        }
+        assert_eq!(latest(store, &run, "loss"), 0.7);
+        assert_eq!(
+            history(store, &run, "loss"),
+            [
+                (2, 0, 8.0),
+                (2, 1, 0.5),
+                (2, 1, 0.7),
+                (0, 5, 1.0),
+                (1, 9, 9.0)
+            ]
+        );
+    });
+}
+
+#[test]
+fn a_batch_sent_twice_is_stored_once() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        let batch = LogBatch {
+            metrics: (0..1000)
+                .map(|i| Metric::new(format!("k{}", i % 3), f64::from(i), 1, i64::from(i)))
+                .collect(),
+            ..LogBatch::default()
+        };
+        for _ in 0..2 {
+            store.log_batch(&run, &batch).expect("logs");
+        }
+        assert_eq!(history(store, &run, "k0").len(), 334);
+        assert_eq!(latest(store, &run, "k0"), 999.0);
+    });
+}
+
+#[test]
+fn not_a_number_stays_and_infinity_becomes_the_largest_number() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        for (key, value) in [
+            ("nan", f64::NAN),
+            ("inf", f64::INFINITY),
+            ("ninf", f64::NEG_INFINITY),
+        ] {
+            store
+                .log_metric(&run, Metric::new(key, value, 1, 0))
+                .expect("logs");
+        }
+        assert!(latest(store, &run, "nan").is_nan());
+        assert!(history(store, &run, "nan")[0].2.is_nan());
+        assert_eq!(latest(store, &run, "inf"), f64::MAX);
+        assert_eq!(latest(store, &run, "ninf"), f64::MIN);
+    });
+}
+
+#[test]
+fn a_parameter_is_written_once() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        store.log_param(&run, Param::new("p", "1")).expect("logs");
+        store
+            .log_param(&run, Param::new("p", "1"))
+            .expect("the same again");
+        assert_eq!(
+            message(store.log_param(&run, Param::new("p", "2"))),
+            format!(
+                "Changing param values is not allowed. Param with key='p' was already logged with \
+                 value='1' for run ID='{run}'. Attempted logging new value '2'."
+            )
+        );
+        store
+            .log_param(&run, Param::new("empty", ""))
+            .expect("may be empty");
+    });
+}
+
+#[test]
+fn a_batch_that_is_refused_leaves_nothing_behind() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        store.log_param(&run, Param::new("p", "1")).expect("logs");
+        let refused = store.log_batch(
+            &run,
+            &LogBatch {
+                metrics: vec![Metric::new("fresh_key", 1.0, 1, 0)],
+                params: vec![Param::new("q", "1"), Param::new("p", "2")],
+                tags: vec![Tag::new("t", "1")],
+            },
+        );
+        assert_eq!(
+            message(refused),
+            format!(
+                "Changing param values is not allowed. Params were already logged='[{{'key': 'p', \
+                 'old_value': '1', 'new_value': '2'}}]' for run ID='{run}'."
+            )
+        );
+        let data = store.get_run(&run).expect("there").data;
+        assert_eq!(data.params, [Param::new("p", "1")]);
+        assert_eq!(data.metrics, []);
+        assert_eq!(value_of(&data.tags, "t"), None);
+        // The key of the refused metric must not be remembered by a number it never got.
+        store
+            .log_metric(&run, Metric::new("other_key", 2.0, 1, 0))
+            .expect("logs");
+        store
+            .log_metric(&run, Metric::new("fresh_key", 3.0, 1, 0))
+            .expect("logs");
+        assert_eq!(latest(store, &run, "other_key"), 2.0);
+        assert_eq!(latest(store, &run, "fresh_key"), 3.0);
+    });
+}
+
+#[test]
+fn long_values_are_cut() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        store
+            .log_param(&run, Param::new("p", "ä".repeat(6001)))
+            .expect("logs");
+        store
+            .set_tag(&run, Tag::new("t", "x".repeat(8001)))
+            .expect("sets");
+        let data = store.get_run(&run).expect("there").data;
+        assert_eq!(data.params[0].value.chars().count(), 6000);
+        assert_eq!(value_of(&data.tags, "t").map(str::len), Some(8000));
+    });
+}
+
+#[test]
+fn a_history_comes_in_pages() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        for step in 0..5 {
+            store
+                .log_metric(&run, Metric::new("m", 0.0, step, step))
+                .expect("logs");
+        }
+        let mut token = None;
+        let mut sizes = Vec::new();
+        loop {
+            let page = store
+                .metric_history(&run, "m", Some(2), token.as_deref())
+                .expect("a page");
+            sizes.push(page.items.len());
+            token = page.next_page_token;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(sizes, [2, 2, 1]);
+        let nothing = store.metric_history(&RunId::from("none"), "m", None, None);
+        assert_eq!(nothing.expect("no error").items, []);
+    });
+}
+
+#[test]
+fn a_sample_of_a_history_keeps_its_ends() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        for step in 0..100 {
+            store
+                .log_metric(&run, Metric::new("m", 0.0, 1, step))
+                .expect("logs");
+        }
+        let steps = |range, n| -> Vec<i64> {
+            store
+                .sampled_metric_history(&run, "m", range, n)
+                .expect("a sample")
+                .iter()
+                .map(|metric| metric.step)
+                .collect()
+        };
+        assert_eq!(steps(None, 4), [0, 33, 66, 99]);
+        assert_eq!(steps(Some((10, 12)), 4), [10, 11, 12]);
+    });
+}
+
+#[test]
+fn metrics_of_a_logged_model_are_kept_with_it() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        let model = store
+            .create_logged_model(CreateLoggedModel {
+                experiment_id: ExperimentId::default_experiment(),
+                name: Some("cnn".to_owned()),
+                model_type: None,
+                source_run_id: Some(run.clone()),
+                params: vec![Param::new("layers", "4")],
+                tags: vec![Tag::new("a", "1")],
+            })
+            .expect("a model");
+        let id = &model.info.model_id;
+        assert_eq!(model.info.status, LoggedModelStatus::Pending);
+        assert_eq!(
+            model.info.artifact_uri,
+            format!("mlflow-artifacts:/0/models/{id}/artifacts")
+        );
+        let metric = Metric {
+            model_id: Some(id.clone()),
+            dataset_name: Some("animals".to_owned()),
+            dataset_digest: Some("abc".to_owned()),
+            ..Metric::new("f1", 0.9, 1, 0)
+        };
+        store.log_metric(&run, metric.clone()).expect("logs");
+        store
+            .finalize_logged_model(id, LoggedModelStatus::Ready)
+            .expect("ready");
+        store
+            .set_logged_model_tags(id, &[Tag::new("b", "2")])
+            .expect("tags");
+        store.delete_logged_model_tag(id, "a").expect("removes");
+        let found = store.get_logged_model(id).expect("there");
+        assert_eq!(found.info.status, LoggedModelStatus::Ready);
+        assert_eq!(found.info.tags, [Tag::new("b", "2")]);
+        assert_eq!(found.data.params, [Param::new("layers", "4")]);
+        assert_eq!(
+            found.data.metrics,
+            [Metric {
+                run_id: Some(run.clone()),
+                ..metric
+            }]
+        );
+        store.delete_logged_model(id).expect("deletes");
+        assert!(store.get_logged_model(id).is_err());
+    });
+}
