@@ -49,6 +49,16 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Train a model on labelled recordings, and report how far it can be trusted
     Train(TrainArguments),
+    /// Carry out the pipeline that biophony.toml describes: ingest, split, train, evaluate, deploy
+    Run(RunArguments),
+    /// Say what ran, why, and what came of it
+    Runs(RunsArguments),
+    /// Say what a model was made from, or where a recording went
+    Lineage(LineageArguments),
+    /// Tell other systems what was done here
+    Export(ExportArguments),
+    /// Write a biophony.toml with every setting and its meaning
+    Init(InitArguments),
     /// Say which animal is heard in sound files
     Classify(ClassifyArguments),
     /// Judge a trained model on labelled recordings
@@ -59,6 +69,8 @@ pub(crate) enum Command {
     Features(FeaturesArguments),
     /// Synthesize a small collection, train on it and classify a fresh clip
     Demo(DemoArguments),
+    /// Measure how fast this machine is at features, training and classifying
+    Bench(BenchArguments),
     /// Print every setting with its value and meaning, as a settings file
     Config(ConfigArguments),
     /// Print a completion script for a shell
@@ -69,7 +81,7 @@ pub(crate) enum Command {
 }
 
 /// Where labelled recordings are.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct CollectionArguments {
     /// A folder with one subfolder per class
@@ -107,6 +119,145 @@ pub(crate) struct TrainArguments {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// A folder with one subfolder per class (data.folder)
+    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
+    pub(crate) data: Option<PathBuf>,
+    /// A table of recordings with the columns path,label and, if wanted, group,fold,split (data.manifest)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Cross-validate: a number of folds, or `manifest` for the manifest's own
+    #[arg(long, value_name = "N|manifest")]
+    pub(crate) folds: Option<FoldsArgument>,
+    /// Also train on a random split, to show what leakage would have made of the figures
+    #[arg(long)]
+    pub(crate) compare_naive: bool,
+    /// Run every step, whatever the cache holds
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Go on with the newest run that did not come to its end, or with the one named
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest",
+          conflicts_with_all = ["data", "manifest", "folds", "compare_naive", "fresh"])]
+    pub(crate) resume: Option<String>,
+    /// Print the figures as JSON to standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArguments {
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: RunsCommand,
+}
+
+/// What to do with runs. A run is named by its ID, or `newest`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// List all runs
+    List,
+    /// Show a run: its steps, what they made, and its graph
+    Show {
+        /// The run
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Also draw the graph into this file
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
+    /// Print what the steps of a run wrote into its log
+    Logs {
+        /// The run
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Only this step
+        #[arg(value_name = "STEP")]
+        step: Option<String>,
+    },
+    /// Say why a step ran or did not
+    Explain {
+        /// The run
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// The step
+        #[arg(value_name = "STEP")]
+        step: String,
+    },
+    /// Say what differs between two runs
+    Compare {
+        /// A run
+        #[arg(value_name = "RUN")]
+        left: String,
+        /// Another run
+        #[arg(value_name = "OTHER")]
+        right: String,
+    },
+    /// Remove runs and what no other run refers to; models in use stay
+    Remove {
+        /// The runs
+        #[arg(value_name = "RUN", required = true)]
+        runs: Vec<String>,
+    },
+    /// Remove artifacts that no run refers to
+    Clean,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LineageArguments {
+    /// A recording, a model (a folder, a name, or `champion`), or the beginning of an artifact's hash
+    #[arg(value_name = "WHAT")]
+    pub(crate) what: String,
+    /// List every file that it comes from
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    #[command(subcommand)]
+    pub(crate) command: ExportCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// Register a run with a ZenML server: pipeline, steps, artifacts, metadata; no files are sent
+    Zenml(ExportZenmlArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportZenmlArguments {
+    /// The server, such as http://127.0.0.1:8237
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: String,
+    /// The run: its ID, or `newest`
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: String,
+    /// An API key of a ZenML service account, if the server asks who you are
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "ZENML_STORE_API_KEY",
+        hide_env_values = true
+    )]
+    pub(crate) token: Option<String>,
+    /// Try servers of other versions than 0.98 too
+    #[arg(long)]
+    pub(crate) any_version: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// The folder of recordings to write into the file
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
 /// How a collection is divided for cross-validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FoldsArgument {
@@ -124,6 +275,15 @@ impl std::str::FromStr for FoldsArgument {
             _ if text == "manifest" => Ok(Self::Manifest),
             Ok(count) if count >= 2 => Ok(Self::Count(count)),
             _ => Err("expected a number of at least 2, or `manifest`".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for FoldsArgument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Manifest => f.write_str("manifest"),
         }
     }
 }
@@ -211,7 +371,7 @@ pub(crate) struct FeaturesArguments {
     /// Upper edge of the highest band, in hertz [default: the setting, at most half the rate]
     #[arg(long, value_name = "HZ")]
     pub(crate) fmax: Option<f32>,
-    /// Linear power, or decibels against 1.0
+    /// Linear power, or decibels against 1.0 [default: the setting, but always against 1.0]
     #[arg(long, value_enum)]
     pub(crate) scale: Option<ScaleArgument>,
     /// Decibels kept below the loudest value
@@ -235,6 +395,13 @@ pub(crate) struct DemoArguments {
     /// The number that the synthetic sounds and the training follow from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,25 +1,23 @@
-//! A collection made ready to learn from: scanned, audited, grouped, and turned
-//! into features.
+//! A collection made ready to learn from: scanned, audited and grouped.
 //!
-//! This joins `dataset`, which knows recordings, with `model`, which knows
-//! examples. How the collection is then divided lives in
-//! [`crate::commands::train`].
+//! How it becomes features and is divided lives in [`crate::stages`].
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use biophony_audio::{DecodeLimits, decode_file};
+use anyhow::{Result, bail};
 use biophony_dataset::{Audit, Dataset, Usable, audit, read_manifest, scan};
-use biophony_model::{Example, FrontEnd, LabelSet, Preparer};
-use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::arguments::CollectionArguments;
 use crate::progress::Bar;
 use crate::settings::Settings;
 
 /// Labelled recordings and what the audit found out about them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Collection {
+    /// What it is called in reports.
+    pub(crate) name: String,
     pub(crate) dataset: Dataset,
     pub(crate) audit: Audit,
 }
@@ -31,17 +29,11 @@ impl Collection {
         let bar = Bar::new("audit", dataset.recordings.len());
         let audit = audit(&dataset, &settings.audit, &|done, _| bar.set(done));
         bar.finish();
-        Ok(Self { dataset, audit })
-    }
-
-    /// What the collection is called in reports.
-    pub(crate) fn name(&self) -> String {
-        let root = &self.dataset.root;
-        let absolute = std::path::absolute(root).unwrap_or_else(|_| root.clone());
-        absolute.file_name().map_or_else(
-            || absolute.display().to_string(),
-            |name| name.to_string_lossy().into_owned(),
-        )
+        Ok(Self {
+            name: name_of(&dataset.root),
+            dataset,
+            audit,
+        })
     }
 
     /// The recordings that can be learnt from.
@@ -54,7 +46,7 @@ impl Collection {
         if usable.classes.len() < 2 {
             bail!(
                 "`{}` has readable recordings of {} only; a classifier needs at least two classes",
-                self.dataset.root.display(),
+                self.name,
                 match &usable.classes[..] {
                     [] => "no class".to_owned(),
                     classes => format!("`{}`", classes.join("`, `")),
@@ -98,6 +90,15 @@ impl Collection {
     }
 }
 
+/// What the collection in this folder is called.
+pub(crate) fn name_of(root: &Path) -> String {
+    let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    absolute.file_name().map_or_else(
+        || absolute.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
 /// The recordings that the command line names.
 pub(crate) fn list(arguments: &CollectionArguments) -> Result<Dataset> {
     match (&arguments.folder, &arguments.manifest) {
@@ -105,36 +106,4 @@ pub(crate) fn list(arguments: &CollectionArguments) -> Result<Dataset> {
         (None, Some(manifest)) => Ok(read_manifest(manifest)?),
         (None, None) => bail!("name a folder, or a table with `--manifest`"),
     }
-}
-
-/// Decodes and transforms every usable recording, in parallel and in order.
-pub(crate) fn examples(
-    usable: &Usable,
-    labels: &LabelSet,
-    front_end: &FrontEnd,
-) -> Result<Vec<Example>> {
-    let preparer = Preparer::new(front_end)?;
-    let bar = Bar::new("features", usable.recordings.len());
-    let examples = usable
-        .recordings
-        .par_iter()
-        .zip(&usable.names)
-        .map(|(recording, name)| {
-            let decoded = decode_file(&recording.path, &DecodeLimits::default())?;
-            let features = preparer
-                .prepare(&decoded.clip)
-                .with_context(|| format!("cannot prepare `{}`", recording.path.display()))?;
-            bar.advance();
-            let label = labels.index_of(&recording.label).with_context(|| {
-                format!("the model does not know the class `{}`", recording.label)
-            })?;
-            Ok(Example {
-                name: name.clone(),
-                label,
-                features,
-            })
-        })
-        .collect();
-    bar.finish();
-    examples
 }

@@ -2,12 +2,18 @@
 //! how it ended.
 
 pub(crate) mod audit;
+pub(crate) mod bench;
 pub(crate) mod classify;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod features;
+pub(crate) mod init;
+pub(crate) mod lineage;
+pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod train;
 
 use std::io::Write;
@@ -80,6 +86,6 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// `1 file`, `2 files`.
-fn plural(count: usize, one: &str, many: &str) -> String {
+pub(crate) fn plural(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -10,9 +10,11 @@ mod collection;
 mod commands;
 mod demo;
 mod home;
+mod launch;
 mod progress;
 mod report;
 mod settings;
+mod stages;
 
 use std::process::ExitCode;
 
@@ -59,11 +61,17 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     }
     match &arguments.command {
         Command::Train(train) => commands::train::run(common, train),
+        Command::Run(run) => commands::run::run(common, run),
+        Command::Runs(runs) => commands::runs::run(common, runs),
+        Command::Lineage(lineage) => commands::lineage::run(common, lineage),
+        Command::Export(export) => commands::export::run(common, export),
+        Command::Init(init) => commands::init::run(init),
         Command::Classify(classify) => commands::classify::run(common, classify),
         Command::Evaluate(evaluate) => commands::evaluate::run(common, evaluate),
         Command::Audit(audit) => commands::audit::run(common, audit),
         Command::Features(features) => commands::features::run(common, features),
         Command::Demo(demo) => commands::demo::run(common, demo),
+        Command::Bench(bench) => commands::bench::run(common, bench),
         Command::Config(config) => commands::config::run(common, config),
         Command::Completions { shell } => commands::completions::run(*shell),
     }

@@ -1,8 +1,17 @@
 //! Progress on the terminal, on standard error and only where someone watches.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// All bars, one below the other: steps may run side by side.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Prints a line above the bars, also where none is shown.
+pub(crate) fn note(line: &str) {
+    BARS.suspend(|| eprintln!("{line}"));
+}
 
 /// A bar that counts one kind of work.
 pub(crate) struct Bar {
@@ -13,7 +22,7 @@ impl Bar {
     /// A bar named `what` over `total` steps. Indicatif hides it when standard
     /// error is no terminal.
     pub(crate) fn new(what: &str, total: usize) -> Self {
-        let bar = ProgressBar::new(total as u64);
+        let bar = BARS.add(ProgressBar::new(total as u64));
         let style =
             ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} ETA {eta} {msg}")
                 .expect("the template is valid");
@@ -31,12 +40,6 @@ impl Bar {
         self.bar.set_position(done as u64);
     }
 
-    /// Renames the bar for another piece of work.
-    pub(crate) fn rename(&self, what: &str) {
-        self.bar.set_prefix(what.to_owned());
-        self.bar.set_message(String::new());
-    }
-
     /// Restarts the count: `total` steps, of which `done` need not be done again.
     pub(crate) fn begin(&self, total: usize, done: usize) {
         self.bar.set_length(total as u64);
@@ -46,11 +49,6 @@ impl Bar {
 
     pub(crate) fn say(&self, message: String) {
         self.bar.set_message(message);
-    }
-
-    /// Prints a line above the bar, also where no bar is shown.
-    pub(crate) fn note(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
     }
 
     pub(crate) fn finish(&self) {

@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use biophony_audio::{AudioError, FeatureConfig, FeatureSettings};
+use biophony_audio::{AudioError, FeatureConfig, FeatureScale, FeatureSettings, Reference};
 use biophony_dataset::{AuditConfig, SplitConfig};
-use biophony_model::{ClipShape, TrainingConfig};
+use biophony_model::{ClipShape, GateConfig, TrainingConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -18,9 +18,11 @@ mod catalog;
 pub(crate) use catalog::{SETTINGS, Setting};
 
 /// Everything that can be set, section by section.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
+    /// Where the recordings are, for `biophony run`.
+    pub(crate) data: DataSettings,
     /// How a waveform becomes a log-mel spectrogram.
     pub(crate) features: FeatureSettings,
     /// How clips of any length become network inputs of one shape.
@@ -33,6 +35,78 @@ pub(crate) struct Settings {
     pub(crate) audit: AuditConfig,
     /// How a trained model is judged.
     pub(crate) evaluate: EvaluateSettings,
+    /// When a trained model is put into use.
+    pub(crate) deploy: GateConfig,
+    /// How a run of the pipeline is carried out.
+    pub(crate) run: RunSettings,
+}
+
+/// Where the recordings are. Empty paths are not given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DataSettings {
+    pub(crate) folder: PathBuf,
+    pub(crate) manifest: PathBuf,
+}
+
+/// How a run of the pipeline is carried out; its results do not depend on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RunSettings {
+    /// How often a failed step is tried again.
+    pub(crate) retries: u32,
+    /// The wait before the first of these; each further wait is twice as long.
+    pub(crate) backoff_seconds: f64,
+    /// How long a step may take; 0 for any time.
+    pub(crate) timeout_seconds: f64,
+    /// A command or an http address that is told of a run that finished.
+    pub(crate) on_success: String,
+    /// The same for a run that failed.
+    pub(crate) on_failure: String,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            retries: 0,
+            backoff_seconds: 1.0,
+            timeout_seconds: 0.0,
+            on_success: String::new(),
+            on_failure: String::new(),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: DataSettings::default(),
+            features: FeatureSettings {
+                scale: FeatureScale::Db {
+                    // Recorders and distances differ: how loud a recording is says
+                    // little about who calls in it. Measured against its own
+                    // loudest value, it also says nothing to the network.
+                    reference: Reference::Max,
+                    amin: 1e-10,
+                    top_db: Some(80.0),
+                },
+                ..FeatureSettings::default()
+            },
+            clip: ClipShape::default(),
+            train: TrainingConfig {
+                // Three short trainings that act as one network make fewer mistakes
+                // than one long training, most of all with a few hundred recordings.
+                members: 3,
+                epochs: 30,
+                ..TrainingConfig::default()
+            },
+            split: SplitConfig::default(),
+            audit: AuditConfig::default(),
+            evaluate: EvaluateSettings::default(),
+            deploy: GateConfig::default(),
+            run: RunSettings::default(),
+        }
+    }
 }
 
 /// How a trained model is judged.
@@ -147,7 +221,17 @@ impl Settings {
             .feature_config()
             .map_err(|error| error.to_string())?;
         settings.train.check().map_err(|error| error.to_string())?;
+        settings.deploy.check().map_err(|error| error.to_string())?;
         Ok(settings)
+    }
+
+    /// The settings that a model and its figures follow from.
+    pub(crate) fn of_model(&self) -> Table {
+        let mut table = self.to_table();
+        for section in ["data", "deploy", "run"] {
+            table.remove(section);
+        }
+        table
     }
 
     /// The settings as `biophony.toml` would hold them.

@@ -305,6 +305,12 @@ fn features_are_written_as_an_array_and_as_a_picture() {
     // 4,800 samples, centered frames every 128.
     assert!(header.contains("(20, 38)"), "{header}");
 
+    let mut otherwise = arguments.to_vec();
+    otherwise.extend(["--set", "features.scale.ref=max"]);
+    place.expect(0, &otherwise);
+    let again = std::fs::read(place.path("x.npy")).unwrap();
+    assert!(again == bytes, "decibels are always against 1.0");
+
     place.expect(0, &["features", "clips/hum/hum_0.wav", "--out", "x.png"]);
     let picture = std::fs::read(place.path("x.png")).unwrap();
     assert!(picture.starts_with(b"\x89PNG"));
@@ -378,6 +384,21 @@ fn an_interrupt_keeps_the_best_weights_so_far() {
 }
 
 #[test]
+fn the_machine_is_measured_with_the_settings_as_they_are() {
+    let place = Place::with_collection();
+    let found = json(&place.expect(0, &["bench", "--json", "--threads", "1"]));
+    assert_eq!(found["threads"], 1);
+    for figure in ["features_times_real_time", "training_examples_per_second"] {
+        assert!(found[figure].as_f64().expect("a number") > 0.0, "{figure}");
+    }
+    let text = place.expect(0, &["bench"]);
+    assert!(
+        text.contains("mobile, windows of 0.5 s, batches of 8"),
+        "{text}"
+    );
+}
+
+#[test]
 fn help_is_there_for_every_command() {
     let place = Place::with_collection();
     for command in [
@@ -387,7 +408,9 @@ fn help_is_there_for_every_command() {
         "audit",
         "features",
         "demo",
+        "bench",
         "config",
+        "export",
         "completions",
     ] {
         assert!(

@@ -19,7 +19,7 @@ pub(crate) fn run(common: &Common, arguments: &AuditArguments) -> Result<Outcome
         print(&collection.audit.table())?;
     }
     if let Some(path) = &arguments.html {
-        let page = biophony_dataset::audit_page(&collection.audit, &collection.name());
+        let page = biophony_dataset::audit_page(&collection.audit, &collection.name);
         std::fs::write(path, page).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     let unreadable = collection.unreadable();

@@ -23,7 +23,7 @@ pub(crate) fn run(common: &Common, arguments: &ConfigArguments) -> Result<Outcom
     Ok(Outcome::Complete)
 }
 
-fn as_toml(settings: &Settings) -> String {
+pub(crate) fn as_toml(settings: &Settings) -> String {
     let (values, defaults) = (settings.to_table(), Settings::default().to_table());
     let mut text = String::from(
         "# Settings of biophony. Each can also be given as a flag, `--set section.key=value`,\n\

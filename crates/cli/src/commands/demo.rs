@@ -3,15 +3,22 @@
 
 use anyhow::{Context, Result};
 use biophony_model::Predictor;
+use biophony_pipeline::Reuse;
 
 use super::{load_settings, print, train};
 use crate::Outcome;
 use crate::arguments::{CollectionArguments, Common, DemoArguments};
 use crate::demo::{Voice, fresh_clip, write_collection};
 use crate::home::Home;
+use crate::launch::{Start, launch};
+use crate::stages::Request;
 
 /// Settings that suit a small collection of short clips.
-const OWN_SETTINGS: [&str; 2] = ["clip.clip_seconds=2.0", "train.epochs=20"];
+const OWN_SETTINGS: [&str; 3] = [
+    "clip.clip_seconds=2.0",
+    "train.epochs=30",
+    "train.members=1",
+];
 
 pub(crate) fn run(common: &Common, arguments: &DemoArguments) -> Result<Outcome> {
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -32,14 +39,13 @@ pub(crate) fn run(common: &Common, arguments: &DemoArguments) -> Result<Outcome>
         folder: Some(root.clone()),
         manifest: None,
     };
-    let finished = train::train(&train::Request {
-        home: &Home::at(&common.home),
-        settings: &settings,
-        collection: &collection,
+    let request = Request {
+        collection,
+        settings,
         folds: None,
         compare_naive: false,
-        resume: None,
-    })?;
+    };
+    let finished = launch(&Home::at(&common.home), &request, Start::Anew(Reuse::Cache))?;
     print(&finished.summary())?;
 
     let predictor = Predictor::open(&finished.model)?;
@@ -58,7 +64,7 @@ pub(crate) fn run(common: &Common, arguments: &DemoArguments) -> Result<Outcome>
     print(&format!(
         "\nThe sounds were synthetic. With your own recordings, one folder per class:\n\n  \
          biophony train DIR\n  biophony classify FILE\n\nThe report: {}\n",
-        finished.run.join("report.html").display()
+        finished.folder.join("report.html").display()
     ))?;
     Ok(Outcome::Complete)
 }

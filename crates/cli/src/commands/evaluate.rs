@@ -3,7 +3,7 @@
 //! Recordings that the model was trained on are told apart by their content and
 //! pointed out, since figures that include them are too good.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -24,13 +24,14 @@ use crate::home::Home;
 use crate::progress::Bar;
 use crate::report::{self, Entry, Mistake, PredictionRow, Report, WantedPrecision};
 use crate::settings::Settings;
+use crate::stages::recordings_of;
 
 pub(crate) fn run(common: &Common, arguments: &EvaluateArguments) -> Result<Outcome> {
     let settings = load_settings(common, Vec::new())?;
     let folder = Home::at(&common.home).find_model(arguments.model.as_deref())?;
     let bundle = Bundle::load(&folder)
         .with_context(|| format!("cannot open the model `{}`", folder.display()))?;
-    let seen = training_hashes(&bundle);
+    let seen = recordings_of(&bundle, |part| part == "train");
     let predictor = Predictor::new(bundle)?;
     let dataset = list(&arguments.collection)?;
 
@@ -64,21 +65,6 @@ pub(crate) fn run(common: &Common, arguments: &EvaluateArguments) -> Result<Outc
     } else {
         Outcome::Partial
     })
-}
-
-/// The content hashes of the recordings in the model's training part.
-fn training_hashes(bundle: &Bundle) -> HashSet<String> {
-    let recordings = bundle
-        .provenance
-        .dataset
-        .get("recordings")
-        .and_then(|list| list.as_array());
-    recordings
-        .into_iter()
-        .flatten()
-        .filter(|recording| recording.get("part").and_then(|part| part.as_str()) == Some("train"))
-        .filter_map(|recording| Some(recording.get("blake3")?.as_str()?.to_owned()))
-        .collect()
 }
 
 /// What the model made of the recordings.

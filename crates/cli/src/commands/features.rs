@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use biophony_audio::{
     AudioError, DecodeLimits, FeatureConfig, FeatureExtractor, FeatureScale, FeatureSettings,
-    SampleRate, decode_file, resample,
+    Reference, SampleRate, decode_file, resample,
 };
 
 use super::load_settings;
@@ -96,6 +96,10 @@ fn configure(
         Some(ScaleArgument::Power) => settings.scale = FeatureScale::Power,
         Some(ScaleArgument::Db) => settings.scale = FeatureScale::default(),
         None => {}
+    }
+    // Scripts compare files: decibels mean the same in all of them.
+    if let FeatureScale::Db { reference, .. } = &mut settings.scale {
+        *reference = Reference::Value(1.0);
     }
     if let Some(wanted) = arguments.top_db {
         let FeatureScale::Db { top_db, .. } = &mut settings.scale else {

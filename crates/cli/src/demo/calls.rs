@@ -3,11 +3,13 @@
 //! Six voices draw their pitch from one and the same range and their loudness,
 //! background noise, number of calls and sample rate from the same
 //! distributions, so that only the shape of a call in time and frequency tells
-//! them apart. None of them is a recording.
+//! them apart. In some clips another voice calls in the distance. None of them
+//! is a recording.
 //!
 //! Writing the clips into class folders lives in [`super::collection`].
 
 use std::f64::consts::TAU;
+use std::ops::Range;
 
 use biophony_audio::{Clip, SampleRate};
 use rand::{RngExt, SeedableRng};
@@ -58,33 +60,52 @@ impl Voice {
 }
 
 /// Synthesizes a recording of 1.5 to 4 s: one to four calls over background
-/// noise. The same voice and seed give the same samples.
+/// noise, and in four of ten clips a faint call of another voice. The same voice
+/// and seed give the same samples.
 pub(crate) fn synthesize(voice: Voice, seed: u64) -> Clip {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ ((voice as u64 + 1) << 48));
     let hertz = SAMPLE_RATES[rng.random_range(0..SAMPLE_RATES.len())];
     let seconds = rng.random_range(1.5..4.0);
     let mut sound = Sound::silence(f64::from(hertz), seconds);
 
-    let pitch_hz = 500.0 * 6f64.powf(rng.random_range(0.0..1.0)); // 500 to 3,000 Hz for every voice
-    let n_calls = rng.random_range(1..=4);
-    for _ in 0..n_calls {
-        let start = rng.random_range(0.0..(seconds - 0.6));
-        let pitch_hz = pitch_hz * rng.random_range(0.94..1.06);
-        let level = rng.random_range(0.5..1.0);
-        sing(
-            voice,
-            &mut sound,
-            &mut rng,
-            Note {
-                start,
-                pitch_hz,
-                level,
-            },
-        );
+    let caller = Caller::draw(voice, 0.5..1.0, &mut rng);
+    for _ in 0..rng.random_range(1..=4) {
+        caller.call(&mut sound, seconds, &mut rng);
+    }
+    if rng.random_bool(0.4) {
+        let other = Voice::ALL[rng.random_range(0..Voice::ALL.len())];
+        Caller::draw(other, 0.06..0.2, &mut rng).call(&mut sound, seconds, &mut rng);
     }
     sound.add_background(&mut rng);
     let rate = SampleRate::from_hertz(hertz).expect("the rates above are not zero");
     Clip::new(sound.into_samples(&mut rng), rate)
+}
+
+/// One animal: its voice, its pitch, and how loud it is heard.
+struct Caller {
+    voice: Voice,
+    pitch_hz: f64,
+    levels: Range<f64>,
+}
+
+impl Caller {
+    fn draw(voice: Voice, levels: Range<f64>, rng: &mut ChaCha8Rng) -> Self {
+        Self {
+            voice,
+            pitch_hz: 500.0 * 6f64.powf(rng.random_range(0.0..1.0)), // 500 to 3,000 Hz for every voice
+            levels,
+        }
+    }
+
+    /// Calls once, somewhere in the recording.
+    fn call(&self, sound: &mut Sound, seconds: f64, rng: &mut ChaCha8Rng) {
+        let note = Note {
+            start: rng.random_range(0.0..(seconds - 0.6)),
+            pitch_hz: self.pitch_hz * rng.random_range(0.94..1.06),
+            level: rng.random_range(self.levels.clone()),
+        };
+        sing(self.voice, sound, rng, note);
+    }
 }
 
 /// Where a call begins, how high and how loud it is.
@@ -159,7 +180,7 @@ fn owl(sound: &mut Sound, rng: &mut ChaCha8Rng, call: Note) {
             bend,
             |_| 1.0,
         );
-        at += length + rng.random_range(0.1..0.3);
+        at += length + rng.random_range(0.06..0.2);
     }
 }
 
@@ -208,7 +229,7 @@ fn gull(sound: &mut Sound, rng: &mut ChaCha8Rng, call: Note) {
             fall,
             |_| 1.0,
         );
-        at += length + rng.random_range(0.1..0.3);
+        at += length + rng.random_range(0.06..0.2);
     }
 }
 
@@ -271,10 +292,11 @@ impl Sound {
         }
     }
 
-    /// Adds low-passed noise, 6 to 26 dB below the calls, and hum in some clips.
+    /// Adds low-passed noise, 2 to 22 dB below the calls, and hum
+    /// in some clips.
     fn add_background(&mut self, rng: &mut ChaCha8Rng) {
         let power = self.samples.iter().map(|s| s * s).sum::<f64>() / self.samples.len() as f64;
-        let level = power.sqrt() * 10f64.powf(-rng.random_range(6.0..26.0) / 20.0);
+        let level = power.sqrt() * 10f64.powf(-rng.random_range(2.0..22.0) / 20.0);
         let darkness: f64 = rng.random_range(0.0..0.9);
         let hum = if rng.random_bool(0.3) { level } else { 0.0 };
         let hum_step = TAU * rng.random_range(80.0..240.0) / self.rate_hz;

@@ -34,6 +34,14 @@ const fn choice(
 /// Every setting, in the order in which they are printed.
 pub(crate) const SETTINGS: &[Setting] = &[
     value(
+        "data.folder",
+        "The folder of recordings that `biophony run` takes, with one subfolder per class.",
+    ),
+    value(
+        "data.manifest",
+        "In its place a table with the columns path,label and, if wanted, group,fold,split.",
+    ),
+    value(
         "features.sample_rate",
         "Samples per second that every recording is brought to first.",
     ),
@@ -135,6 +143,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "train.seed",
         "Every random choice of training follows from it.",
     ),
+    value(
+        "train.members",
+        "So many networks are trained with seeds of their own and act as one, which averages them. Training and prediction take as many times longer.",
+    ),
     value("train.epochs", "Passes over the training part."),
     value("train.batch_size", "Examples per step."),
     value(
@@ -203,7 +215,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     value(
         "train.augment.gain_probability",
-        "How often the level is changed.",
+        "How often the level is changed; without effect where features.scale.ref is \"max\".",
     ),
     value(
         "train.augment.gain_db",
@@ -298,6 +310,44 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "evaluate.bootstrap",
         "Resamplings behind the 95 % intervals; 0 for no intervals.",
     ),
+    value(
+        "deploy.min_accuracy",
+        "The least accuracy of a model that is put into use.",
+    ),
+    value("deploy.min_macro_f1", "Its least macro-F1."),
+    value(
+        "deploy.min_class_recall",
+        "The least recall of each of its classes.",
+    ),
+    value(
+        "deploy.max_calibration_error",
+        "Its greatest expected calibration error.",
+    ),
+    value(
+        "deploy.max_latency_ms",
+        "The longest time that it may take for one window, in milliseconds; 0 for any.",
+    ),
+    value(
+        "deploy.max_champion_risk",
+        "The greatest probability, by a paired bootstrap on the same recordings, that it is worse than the model in use; 1 for any.",
+    ),
+    value(
+        "run.retries",
+        "How often a step of the pipeline that failed is tried again.",
+    ),
+    value(
+        "run.backoff_seconds",
+        "The wait before the first of these, in seconds; each further wait is twice as long.",
+    ),
+    value(
+        "run.timeout_seconds",
+        "How long a step may take, in seconds; 0 for any time.",
+    ),
+    value(
+        "run.on_success",
+        "A command (words separated by spaces) or an http address that is given a finished run as JSON.",
+    ),
+    value("run.on_failure", "The same for a run that failed."),
 ];
 
 #[cfg(test)]

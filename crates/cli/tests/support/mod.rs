@@ -1,6 +1,8 @@
 //! A fresh folder with a tiny labelled collection in it, and the real binary to
 //! run there.
 
+#![allow(dead_code, reason = "each test file uses some of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
@@ -22,12 +24,24 @@ clip_seconds = 0.5
 [train]
 architecture = "mobile"
 width = 0.5
+members = 1
 epochs = 3
 batch_size = 8
 
 [evaluate]
 bootstrap = 50
 "#;
+
+/// The same as flags, as far as time depends on them.
+pub(crate) const SMALL_FLAGS: [&str; 7] = [
+    "features.sample_rate=8000",
+    "features.n_fft=256",
+    "features.n_mels=16",
+    "clip.clip_seconds=0.5",
+    "train.epochs=2",
+    "train.members=1",
+    "train.architecture=mobile",
+];
 
 /// A folder of its own for one test, removed when the test ends.
 pub(crate) struct Place {
@@ -91,13 +105,13 @@ impl Place {
         errors
     }
 
-    /// Whether a run below the home folder `home` has saved an epoch.
+    /// Whether a training below the home folder `home` has saved an epoch.
     pub(crate) fn has_checkpoint(&self, home: &str) -> bool {
-        let runs = std::fs::read_dir(self.path(home).join("runs"));
-        let folders = runs.into_iter().flatten().flatten();
+        let trainings = std::fs::read_dir(self.path(home).join("checkpoints"));
+        let folders = trainings.into_iter().flatten().flatten();
         folders
-            .map(|run| run.path().join("checkpoints/split"))
-            .any(|folder| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()))
+            .map(|training| std::fs::read_dir(training.path()))
+            .any(|files| files.is_ok_and(|mut files| files.next().is_some()))
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {

@@ -1,15 +1,27 @@
-//! Which recordings are trained on, validated with and tested on: one division
-//! of the collection, or one for each fold.
+//! `split`: which recordings are trained on, validated with and tested on, once
+//! or once for each fold.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context, Result};
-use biophony_dataset::{Part, SplitConfig, Straddle, Usable, split};
+use biophony_dataset::{Dataset, Part, SplitConfig, Straddle, Usable, split};
+use biophony_pipeline::{Json, Output, Pipeline};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::arguments::FoldsArgument;
+use crate::collection::Collection;
+use crate::settings::Settings;
+
+/// Put before the name of a division that ignores which recordings belong together.
+const NAIVE: &str = "naive-";
+/// The only division, where there are no folds.
+const SINGLE: &str = "split";
+/// The division whose network is deployed after a cross-validation.
+const FINAL: &str = "final";
 
 /// One way to divide the usable recordings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Division {
     /// `split`, `fold-1`, …: also the name of its checkpoint folder.
     pub(crate) name: String,
@@ -18,28 +30,122 @@ pub(crate) struct Division {
 }
 
 /// What is trained in one run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// Divisions whose test parts are judged; each recording is tested at most once.
     pub(crate) judged: Vec<Division>,
     /// What the model in the bundle is trained on, where that is not the one
     /// division judged: after a cross-validation, everything but a validation part.
     pub(crate) deployed: Option<Division>,
+    /// The judged divisions once more, regardless of which recordings belong
+    /// together; empty unless asked for.
+    pub(crate) naive: Vec<Division>,
     /// What the user should know about these divisions.
     pub(crate) warnings: Vec<String>,
 }
 
 /// Whether recordings that belong together stay together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Grouping {
+enum Grouping {
     /// They do: figures are honest.
     Kept,
     /// They do not: what a plain random split does, for comparison only.
     Ignored,
 }
 
+/// Adds the step.
+pub(super) fn add(
+    pipeline: &mut Pipeline,
+    collection: &Output<Json<Collection>>,
+    settings: &Settings,
+    folds: Option<FoldsArgument>,
+    compare_naive: bool,
+) -> Output<Json<Plan>> {
+    let config = settings.split;
+    let params = json!({
+        "split": config,
+        "folds": folds.map(|folds| folds.to_string()),
+        "compare_naive": compare_naive,
+    });
+    super::step(pipeline, "split", &settings.run)
+        .params(&params)
+        .outputs(["plan"])
+        .run(
+            collection,
+            move |context, Json(collection): Json<Collection>| {
+                let usable = collection.usable()?;
+                let mut plan = plan(&usable, &config, folds, Grouping::Kept)?;
+                if compare_naive {
+                    let naive = self::plan(&usable, &config, folds, Grouping::Ignored)?;
+                    plan.naive = naive.judged;
+                    for division in &mut plan.naive {
+                        division.name.insert_str(0, NAIVE);
+                    }
+                }
+                for warning in &plan.warnings {
+                    context.warn(warning.as_str());
+                }
+                for (name, value) in plan.counts() {
+                    context.attach("plan", name, value);
+                }
+                anyhow::Ok(Json(plan))
+            },
+        )
+}
+
+/// The divisions that a plan will have, by name and before anything is decoded.
+pub(super) fn division_names(
+    dataset: &Dataset,
+    folds: Option<FoldsArgument>,
+    compare_naive: bool,
+) -> Vec<String> {
+    let fold = |name: &dyn std::fmt::Display| format!("fold-{name}");
+    let judged: Vec<String> = match folds {
+        None => vec![SINGLE.to_owned()],
+        Some(FoldsArgument::Count(k)) => (1..=k).map(|k| fold(&k)).collect(),
+        Some(FoldsArgument::Manifest) => {
+            let names: BTreeSet<&String> = dataset
+                .recordings
+                .iter()
+                .filter_map(|recording| recording.fold.as_ref())
+                .collect();
+            names.into_iter().map(|name| fold(name)).collect()
+        }
+    };
+    let naive: Vec<String> = match compare_naive {
+        true => judged.iter().map(|name| format!("{NAIVE}{name}")).collect(),
+        false => Vec::new(),
+    };
+    let deployed = folds.map(|_| FINAL.to_owned());
+    judged.into_iter().chain(naive).chain(deployed).collect()
+}
+
+impl Plan {
+    /// The division of this name, where the recordings leave one.
+    pub(crate) fn division(&self, name: &str) -> Option<&Division> {
+        let mut all = self.judged.iter().chain(&self.naive).chain(&self.deployed);
+        all.find(|division| division.name == name)
+    }
+
+    /// What is worth showing of the plan: how many recordings are in each part.
+    fn counts(&self) -> Vec<(&'static str, usize)> {
+        let [first, ..] = &self.judged[..] else {
+            return Vec::new();
+        };
+        let count = |part: Part| first.parts.iter().filter(|p| **p == part).count();
+        let mut counts: Vec<_> = Part::ALL.map(|part| (part.name(), count(part))).to_vec();
+        if self.judged.len() > 1 {
+            counts = vec![
+                ("folds", self.judged.len()),
+                ("recordings", first.parts.len()),
+            ];
+        }
+        counts
+    }
+}
+
 /// Divides the recordings as the command line and the manifest ask for.
-pub(crate) fn plan(
+fn plan(
     usable: &Usable,
     config: &SplitConfig,
     wanted: Option<FoldsArgument>,
@@ -70,12 +176,13 @@ pub(crate) fn plan(
     let everything: Vec<usize> = (0..usable.labels.len()).collect();
     let parts = validate_within(usable, config, groups, &everything)?;
     let deployed = Some(Division {
-        name: "final".to_owned(),
+        name: FINAL.to_owned(),
         parts,
     });
     Ok(Plan {
         judged,
         deployed,
+        naive: Vec::new(),
         warnings,
     })
 }
@@ -102,12 +209,13 @@ fn single(
         (parts, Vec::new())
     };
     let judged = vec![Division {
-        name: "split".to_owned(),
+        name: SINGLE.to_owned(),
         parts,
     }];
     Ok(Plan {
         judged,
         deployed: None,
+        naive: Vec::new(),
         warnings,
     })
 }
@@ -132,7 +240,8 @@ fn cross_validation(
 }
 
 impl Plan {
-    /// How many tested recordings have a relative in their own training part.
+    /// How many recordings tested by the naive divisions have a relative in
+    /// their own training part.
     pub(crate) fn count_leaks(&self, groups: &[usize]) -> usize {
         let leaks = |division: &Division| {
             let of = |part: Part| (0..groups.len()).filter(move |&i| division.parts[i] == part);
@@ -141,7 +250,7 @@ impl Plan {
                 .filter(|&i| trained.contains(&groups[i]))
                 .count()
         };
-        self.judged.iter().map(leaks).sum()
+        self.naive.iter().map(leaks).sum()
     }
 }
 

@@ -6,13 +6,13 @@ use anyhow::Result;
 use biophony_dataset::Part;
 use biophony_model::{Evaluation, ValidationScores};
 
-use super::{Fits, Session, judge, now};
+use super::{Fits, Session, judge};
 use crate::commands::plural;
-use crate::commands::train::fit::{Fit, Tested};
 use crate::report::{
     AuditSummary, ClassAudit, Entry, EpochFigures, Finding, Fold, Mistake, NaiveComparison,
     NetworkSummary, Report, TrainingCurves, WantedPrecision,
 };
+use crate::stages::fit::{Fit, Tested};
 
 /// How many mistakes the report shows.
 const N_MISTAKES: usize = 12;
@@ -29,7 +29,7 @@ impl Session<'_> {
     ) -> Result<Report> {
         let model = fits.deployed.as_ref().unwrap_or(&fits.judged[0]);
         Ok(Report {
-            title: self.collection.name(),
+            title: self.collection.name.clone(),
             subtitle: format!(
                 "{}, {}; network {}",
                 plural(self.usable.names.len(), "recording", "recordings"),
@@ -198,7 +198,7 @@ impl Session<'_> {
     }
 
     fn settings(&self) -> Vec<Entry> {
-        let table = self.bench.settings.to_table();
+        let table = self.bench.settings.of_model();
         crate::settings::SETTINGS
             .iter()
             .filter_map(|setting| {
@@ -211,8 +211,7 @@ impl Session<'_> {
     fn provenance_entries(&self) -> Vec<Entry> {
         vec![
             Entry::new("program", concat!("biophony ", env!("CARGO_PKG_VERSION"))),
-            Entry::new("date", now()),
-            Entry::new("collection", self.collection.dataset.root.display()),
+            Entry::new("collection", &self.collection.name),
             Entry::new("data digest (BLAKE3)", self.data_digest()),
             Entry::new("training seed", self.bench.settings.train.seed),
             Entry::new("split seed", self.bench.settings.split.seed),

@@ -4,15 +4,19 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use biophony_model::{BatchReport, EpochReport, TrainingObserver, TrainingPlan};
 
 use crate::progress::Bar;
 
-/// A progress bar over a run's divisions, and the wish to stop.
+/// A progress bar over the training of one division, and the wish to stop.
 pub(crate) struct Watch {
     bar: Bar,
     interrupt: Interrupt,
+    /// Steps of the members before the present one.
+    steps_before: usize,
+    /// Which member this is, if there are several.
+    member: String,
     best: String,
 }
 
@@ -36,6 +40,18 @@ impl Interrupt {
         Ok(Self(pressed))
     }
 
+    /// Ends what can be ended at any moment.
+    ///
+    /// # Errors
+    ///
+    /// When Ctrl-C was pressed.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.pressed() {
+            bail!("stopped; the same command goes on from here");
+        }
+        Ok(())
+    }
+
     pub(crate) fn pressed(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
@@ -50,27 +66,14 @@ impl Interrupt {
 }
 
 impl Watch {
-    pub(crate) fn new(interrupt: Interrupt) -> Self {
+    pub(crate) fn new(division: &str, interrupt: Interrupt) -> Self {
         Self {
-            bar: Bar::new("train", 0),
+            bar: Bar::new(division, 0),
             interrupt,
+            steps_before: 0,
+            member: String::new(),
             best: String::new(),
         }
-    }
-
-    pub(crate) fn interrupted(&self) -> bool {
-        self.interrupt.pressed()
-    }
-
-    /// Begins another division.
-    pub(crate) fn begin(&mut self, name: &str) {
-        self.bar.rename(name);
-        self.best.clear();
-    }
-
-    /// Prints a line that stays.
-    pub(crate) fn note(&self, line: &str) {
-        self.bar.note(line);
     }
 
     pub(crate) fn finish(&self) {
@@ -81,16 +84,22 @@ impl Watch {
 impl TrainingObserver for Watch {
     fn started(&mut self, plan: &TrainingPlan) {
         let steps = plan.epochs * plan.batches_per_epoch;
-        self.bar
-            .begin(steps, plan.epochs_done * plan.batches_per_epoch);
+        self.steps_before = (plan.member - 1) * steps;
+        let done = self.steps_before + plan.epochs_done * plan.batches_per_epoch;
+        self.bar.begin(plan.members * steps, done);
+        self.member = match plan.members {
+            1 => String::new(),
+            members => format!("member {} of {members}, ", plan.member),
+        };
+        self.best.clear();
     }
 
     fn batch_finished(&mut self, report: &BatchReport) -> ControlFlow<()> {
         self.bar
-            .set((report.epoch - 1) * report.batches + report.batch);
+            .set(self.steps_before + (report.epoch - 1) * report.batches + report.batch);
         self.bar.say(format!(
-            "epoch {}: loss {:.3}, {:.0} examples/s{}",
-            report.epoch, report.loss, report.examples_per_second, self.best
+            "{}epoch {}: loss {:.3}, {:.0} examples/s{}",
+            self.member, report.epoch, report.loss, report.examples_per_second, self.best
         ));
         self.interrupt.flow()
     }

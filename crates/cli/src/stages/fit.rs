@@ -1,7 +1,5 @@
-//! One division of the collection from features to judged probabilities: train,
-//! calibrate on the validation part, score the test part once.
-
-use std::path::Path;
+//! One division's network put to the test: calibrated on the validation part,
+//! its test part scored once.
 
 use anyhow::Result;
 use biophony_dataset::Part;
@@ -12,8 +10,7 @@ use biophony_model::{
     Calibration, Example, FrontEnd, LabelSet, PrecisionThreshold, Trained, score,
 };
 
-use super::divide::Division;
-use super::watch::Watch;
+use super::split::Division;
 use crate::settings::Settings;
 
 /// The precisions for which thresholds are worked out, besides the one set.
@@ -44,31 +41,6 @@ impl Tested {
     }
 }
 
-impl Fit {
-    /// One line for the terminal: how training went.
-    pub(crate) fn line(&self) -> String {
-        let Trained {
-            history,
-            best_epoch,
-            ..
-        } = &self.trained;
-        let kept = history.iter().find(|record| record.epoch == *best_epoch);
-        let figures =
-            kept.and_then(|record| record.validation)
-                .map_or_else(String::new, |scores| {
-                    format!(
-                        ", validation accuracy {:.3}, macro-F1 {:.3}",
-                        scores.accuracy, scores.macro_f1
-                    )
-                });
-        format!(
-            "{:>9}: {} epochs, kept epoch {best_epoch}{figures}",
-            self.division.name,
-            history.len()
-        )
-    }
-}
-
 /// What every division of a run shares.
 pub(crate) struct Workbench<'a> {
     pub(crate) settings: &'a Settings,
@@ -78,31 +50,15 @@ pub(crate) struct Workbench<'a> {
 }
 
 impl Workbench<'_> {
-    /// Trains on one division, going on from a checkpoint in `checkpoints` if
-    /// there is one.
-    pub(crate) fn fit(
-        &self,
-        division: Division,
-        checkpoints: Option<&Path>,
-        watch: &mut Watch,
-    ) -> Result<Fit> {
-        let of = |part: Part| -> Vec<Example> {
-            let chosen = self.examples.iter().zip(&division.parts);
-            chosen
-                .filter(|(_, p)| **p == part)
-                .map(|(example, _)| example.clone())
-                .collect()
-        };
-        let (train, validation) = (of(Part::Train), of(Part::Validation));
-        let trained = biophony_model::train(
-            &self.settings.train,
-            self.labels,
-            &train,
-            &validation,
-            self.front_end,
-            checkpoints,
-            watch,
-        )?;
+    /// Calibrates and tests the network that was trained on a division.
+    pub(crate) fn fit(&self, division: Division, trained: Trained) -> Result<Fit> {
+        let validation: Vec<Example> = self
+            .examples
+            .iter()
+            .zip(&division.parts)
+            .filter(|(_, part)| **part == Part::Validation)
+            .map(|(example, _)| example.clone())
+            .collect();
         let calibration = self.calibrate(&trained, &validation)?;
         let test = self.test(&trained, &calibration, &division)?;
         Ok(Fit {

@@ -1,0 +1,60 @@
+//! `biophony run`: the whole pipeline as the settings file describes it; steps
+//! whose ingredients did not change are answered from the cache.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use biophony_pipeline::Reuse;
+
+use super::{load_settings, train};
+use crate::arguments::{CollectionArguments, Common, RunArguments};
+use crate::home::Home;
+use crate::launch::{Start, launch, unfinished};
+use crate::stages::Request;
+use crate::{Outcome, UsageError};
+
+pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<Outcome> {
+    let home = Home::at(&common.home);
+    if let Some(name) = &arguments.resume {
+        // A run is gone on with as it was asked for, whatever the settings say now.
+        let (run, request) = unfinished(&home, name)?;
+        let finished = launch(&home, &request, Start::GoOn(Some(run)))?;
+        return train::tell(&finished, arguments.json);
+    }
+    let mut flags = Vec::new();
+    if let Some(folder) = &arguments.data {
+        flags.push(format!("data.folder={}", quoted(folder)));
+        flags.push("data.manifest=\"\"".to_owned());
+    }
+    if let Some(manifest) = &arguments.manifest {
+        flags.push(format!("data.manifest={}", quoted(manifest)));
+    }
+    let settings = load_settings(common, flags)?;
+    let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    let manifest = given(&settings.data.manifest);
+    let folder = given(&settings.data.folder).filter(|_| manifest.is_none());
+    if folder.is_none() && manifest.is_none() {
+        return Err(UsageError(
+            "name the recordings: `--data DIR`, or `folder` in the section [data] of biophony.toml (`biophony init` writes one)".to_owned(),
+        )
+        .into());
+    }
+    let request = Request {
+        collection: CollectionArguments { folder, manifest },
+        settings,
+        folds: arguments.folds,
+        compare_naive: arguments.compare_naive,
+    };
+    let reuse = if arguments.fresh {
+        Reuse::Nothing
+    } else {
+        Reuse::Cache
+    };
+    let finished = launch(&home, &request, Start::Anew(reuse))?;
+    train::tell(&finished, arguments.json)
+}
+
+/// A path as a TOML string.
+fn quoted(path: &std::path::Path) -> String {
+    toml::Value::from(path.to_string_lossy().into_owned()).to_string()
+}

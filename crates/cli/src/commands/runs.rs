@@ -1,0 +1,206 @@
+//! `biophony runs`: what ran, why, and what came of it.
+
+use anyhow::{Context, Result};
+use biophony_pipeline::{RunId, RunRecord, RunSummary, Store};
+use serde::Serialize;
+
+use super::print;
+use crate::Outcome;
+use crate::arguments::{Common, RunsArguments, RunsCommand};
+use crate::home::Home;
+use crate::launch::step_line;
+
+pub(crate) fn run(common: &Common, arguments: &RunsArguments) -> Result<Outcome> {
+    let home = Home::at(&common.home);
+    let store = home.pipelines()?;
+    let json = arguments.json;
+    match &arguments.command {
+        RunsCommand::List => list(&store, json)?,
+        RunsCommand::Show { run, svg } => {
+            let record = store.run(&named(&store, run)?)?;
+            if let Some(path) = svg {
+                std::fs::write(path, record.graph.to_svg(Some(&record)))
+                    .with_context(|| format!("cannot write `{}`", path.display()))?;
+            }
+            show(&record, json)?;
+        }
+        RunsCommand::Logs { run, step } => {
+            logs(&store, &named(&store, run)?, step.as_deref(), json)?
+        }
+        RunsCommand::Explain { run, step } => explain(&store, &named(&store, run)?, step, json)?,
+        RunsCommand::Compare { left, right } => {
+            compare(&store, [named(&store, left)?, named(&store, right)?], json)?;
+        }
+        RunsCommand::Remove { runs } => {
+            for run in runs {
+                let run = named(&store, run)?;
+                store.remove_run(&run)?;
+                remove_folder(&home, &run)?;
+            }
+            collect(&store, json)?;
+        }
+        RunsCommand::Clean => collect(&store, json)?,
+    }
+    Ok(Outcome::Complete)
+}
+
+/// The run of this name; `newest` is one, too.
+pub(crate) fn named(store: &Store, name: &str) -> Result<RunId> {
+    if name != "newest" {
+        return Ok(name.parse()?);
+    }
+    let runs = store.runs()?;
+    let newest = runs.into_iter().max_by_key(|run| run.started_ms);
+    Ok(newest.context("there is no run yet")?.id)
+}
+
+fn print_json(value: &impl Serialize) -> Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+fn list(store: &Store, json: bool) -> Result<()> {
+    let runs = store.runs()?;
+    if json {
+        return print_json(&runs);
+    }
+    let line = |run: &RunSummary| {
+        let seconds = run.finished_ms.map_or_else(String::new, |end| {
+            format!("{:.1} s", (end - run.started_ms) as f64 / 1e3)
+        });
+        format!(
+            "{}  {:<11} {seconds:>9}  {}\n",
+            run.id,
+            run.state,
+            data_of(run)
+        )
+    };
+    print(&runs.iter().map(line).collect::<String>())
+}
+
+/// What a run was about.
+fn data_of(run: &RunSummary) -> String {
+    let paths = [&run.config["folder"], &run.config["manifest"]];
+    let mut given = paths.iter().filter_map(|path| path.as_str());
+    given.next().unwrap_or_default().to_owned()
+}
+
+fn show(record: &RunRecord, json: bool) -> Result<()> {
+    if json {
+        return print_json(record);
+    }
+    let summary = &record.summary;
+    let mut text = format!(
+        "run      {}\nstate    {}\ndata     {}\nprogram  {}\nhost     {}\n",
+        summary.id,
+        summary.state,
+        data_of(summary),
+        summary.program,
+        summary.host
+    );
+    if let Some(commit) = &summary.git_commit {
+        text.push_str(&format!("commit   {commit}\n"));
+    }
+    if let Some(error) = &summary.error {
+        text.push_str(&format!("error    {error}\n"));
+    }
+    text.push_str(&format!("\n{}\n", record.graph.to_text(Some(record))));
+    for step in &record.steps {
+        text.push_str(&format!("{}\n", step_line(step)));
+        for output in &step.outputs {
+            text.push_str(&format!(
+                "{:>15}  {} {}  {} bytes\n",
+                "",
+                output.content.short(),
+                output.name,
+                output.n_bytes
+            ));
+        }
+    }
+    print(&text)
+}
+
+fn logs(store: &Store, run: &RunId, step: Option<&str>, json: bool) -> Result<()> {
+    let lines = store.logs(run, step)?;
+    if json {
+        return print_json(&lines);
+    }
+    let line = |line: &biophony_pipeline::LogLine| {
+        let at = std::time::UNIX_EPOCH
+            + std::time::Duration::from_millis(u64::try_from(line.at_ms).unwrap_or(0));
+        let at = humantime::format_rfc3339_millis(at);
+        format!(
+            "{at}  {:<5}  {:<15}  {}\n",
+            line.level, line.step, line.text
+        )
+    };
+    print(&lines.iter().map(line).collect::<String>())
+}
+
+fn explain(store: &Store, run: &RunId, step: &str, json: bool) -> Result<()> {
+    let explanation = store.explain(run, step)?;
+    if json {
+        return print_json(&explanation);
+    }
+    let mut text = format!("{step} {}: {}\n", explanation.state, explanation.reason);
+    if let Some(before) = &explanation.compared_with {
+        text.push_str(&format!("\ncompared with run {before}:\n"));
+        if explanation.changes.is_empty() {
+            text.push_str("  nothing that it depends on has changed\n");
+        }
+        for change in &explanation.changes {
+            text.push_str(&format!("  {change}\n"));
+        }
+    }
+    print(&text)
+}
+
+fn compare(store: &Store, [left, right]: [RunId; 2], json: bool) -> Result<()> {
+    let comparison = store.compare(&left, &right)?;
+    if json {
+        return print_json(&comparison);
+    }
+    let mut text = String::new();
+    for difference in &comparison.differences {
+        let step = match difference.step.as_str() {
+            "" => "run",
+            step => step,
+        };
+        let value = |value: &Option<String>| value.as_deref().unwrap_or("(none)").to_owned();
+        text.push_str(&format!(
+            "{step:>15}  {}: {} → {}\n",
+            difference.what,
+            value(&difference.left),
+            value(&difference.right)
+        ));
+    }
+    if text.is_empty() {
+        text.push_str("the runs do not differ\n");
+    }
+    print(&text)
+}
+
+/// Removes the report of a removed run; the model that it gave stays in use.
+fn remove_folder(home: &Home, run: &RunId) -> Result<()> {
+    let folder = home.run(run.as_str());
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn collect(store: &Store, json: bool) -> Result<()> {
+    let collected = store.collect_garbage()?;
+    if json {
+        return print_json(&serde_json::json!({
+            "artifacts": collected.n_artifacts,
+            "bytes": collected.n_bytes,
+        }));
+    }
+    print(&format!(
+        "removed {} artifacts that no run refers to, {:.1} MB\n",
+        collected.n_artifacts,
+        collected.n_bytes as f64 / 1e6
+    ))
+}

@@ -1,0 +1,262 @@
+//! Carrying out the pipeline of [`crate::stages`]: in which store, told to whom,
+//! and what is laid out in the home folder afterwards.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use biophony_pipeline::{
+    Folder, Hook, Level, LogLine, OutputRecord, Reuse, RunId, RunObserver, RunOptions, RunState,
+    StepRecord, StepState, Store,
+};
+
+use crate::home::Home;
+use crate::progress::note;
+use crate::stages::watch::Interrupt;
+use crate::stages::{Deployment, Judged, PIPELINE, Request, assemble};
+
+/// A run that came to its end, and where things are.
+pub(crate) struct Finished {
+    /// The report and its tables.
+    pub(crate) folder: PathBuf,
+    pub(crate) judged: Judged,
+    pub(crate) deployment: Deployment,
+    /// The bundle, also where it was not put into use.
+    pub(crate) model: PathBuf,
+    /// Where the bundle is in use, if it was accepted.
+    pub(crate) deployed: Option<PathBuf>,
+}
+
+/// Where a run begins.
+pub(crate) enum Start {
+    /// At its beginning; results of earlier runs may be used or not.
+    Anew(Reuse),
+    /// Where a run ended that did not come to its end. Without one only a
+    /// training is unfinished, which any run that asks for it goes on with.
+    GoOn(Option<RunId>),
+}
+
+/// Runs the pipeline.
+pub(crate) fn launch(home: &Home, request: &Request, start: Start) -> Result<Finished> {
+    let interrupt = Interrupt::listen()?;
+    let store = home.pipelines()?;
+    let stages = assemble(request, home, &interrupt)?;
+    let run = &request.settings.run;
+    let mut options = RunOptions {
+        workers: rayon::current_num_threads(),
+        project: std::env::current_dir().ok(),
+        config: request.to_json(),
+        on_success: hooks(&run.on_success)?,
+        on_failure: hooks(&run.on_failure)?,
+        observer: Arc::new(Teller),
+        ..RunOptions::new(&program()?)
+    };
+    let run = match start {
+        Start::GoOn(Some(run)) => stages.pipeline.resume(&store, &run, &options)?,
+        Start::GoOn(None) => stages.pipeline.run(&store, &options)?,
+        Start::Anew(reuse) => {
+            options.reuse = reuse;
+            stages.pipeline.run(&store, &options)?
+        }
+    };
+    let Folder { path: report } = run.load(&stages.report)?;
+    let Folder { path: model } = run.load(&stages.model)?;
+    let folder = home.run(run.id().as_str());
+    lay_out(&report, &folder)?;
+    let deployment = run.load(&stages.deployment)?.0;
+    // Also after a decision from the cache: the model may have been removed since.
+    let deployed = match deployment.decision.accepted {
+        true => Some(home.promote(run.id().as_str(), &model)?),
+        false => None,
+    };
+    Ok(Finished {
+        folder,
+        judged: run.load(&stages.judged)?.0,
+        deployment,
+        model,
+        deployed,
+    })
+}
+
+fn hooks(setting: &str) -> Result<Vec<Hook>> {
+    let mut words = setting.split_whitespace().map(str::to_owned);
+    let Some(first) = words.next() else {
+        return Ok(Vec::new());
+    };
+    if first.contains("://") {
+        return Ok(vec![Hook::Webhook(first.parse()?)]);
+    }
+    let (program, args) = (first, words.collect());
+    Ok(vec![Hook::Command { program, args }])
+}
+
+/// A run that did not come to its end, by name or the `newest`, and what it was
+/// asked for.
+pub(crate) fn unfinished(home: &Home, name: &str) -> Result<(RunId, Request)> {
+    let store = home.pipelines()?;
+    let run = match name {
+        "newest" => newest_unfinished(&store)?.context("every run has come to its end")?,
+        name => name.parse()?,
+    };
+    let kept = store.run(&run)?.summary.config;
+    let request = Request::from_json(kept)
+        .with_context(|| format!("run {run} was made by a program with other settings"))?;
+    Ok((run, request))
+}
+
+/// Where `biophony train --resume` begins.
+pub(crate) fn resume(home: &Home, name: &str) -> Result<Start> {
+    if name != "newest" {
+        return Ok(Start::GoOn(Some(name.parse()?)));
+    }
+    let newest = newest_unfinished(&home.pipelines()?)?;
+    let has_checkpoint = || {
+        let folders = std::fs::read_dir(home.checkpoints());
+        folders.is_ok_and(|mut folders| folders.next().is_some())
+    };
+    if newest.is_none() && !has_checkpoint() {
+        bail!("there is no interrupted run to resume");
+    }
+    Ok(Start::GoOn(newest))
+}
+
+/// The newest run that was killed or failed.
+fn newest_unfinished(store: &Store) -> Result<Option<RunId>> {
+    let unfinished = |state| matches!(state, RunState::Failed | RunState::Interrupted);
+    let runs = store.runs()?;
+    let newest = runs
+        .into_iter()
+        .filter(|run| run.pipeline == PIPELINE && unfinished(run.state))
+        .max_by_key(|run| run.started_ms);
+    Ok(newest.map(|run| run.id))
+}
+
+/// Names the program that runs, down to its last byte: a result of another
+/// build is never taken for one of this.
+fn program() -> Result<String> {
+    let path = std::env::current_exe().context("cannot tell where this program lies")?;
+    let bytes =
+        std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let digest = blake3::hash(&bytes).to_hex();
+    Ok(format!("{} {}", env!("CARGO_PKG_VERSION"), &digest[..16]))
+}
+
+/// Copies the files of a report to where a user looks for them.
+fn lay_out(report: &Path, folder: &Path) -> Result<()> {
+    let copy = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        for entry in std::fs::read_dir(report)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
+        }
+        Ok(())
+    };
+    copy().with_context(|| format!("cannot write the report to `{}`", folder.display()))
+}
+
+/// Tells the terminal how a run goes: a line per step, and warnings.
+struct Teller;
+
+impl RunObserver for Teller {
+    fn line_logged(&self, _: &RunId, line: &LogLine) {
+        // The rest is in the log: `biophony runs logs`.
+        if line.level >= Level::Warn {
+            note(&format!("{}: {}: {}", line.level, line.step, line.text));
+        }
+    }
+
+    fn step_finished(&self, _: &RunId, step: &StepRecord) {
+        note(&step_line(step));
+    }
+}
+
+/// `split  ran  0.01 s  train 482, validation 103, test 102`.
+pub(crate) fn step_line(step: &StepRecord) -> String {
+    let time = step
+        .duration_ms
+        .map_or_else(String::new, |ms| format!("{:.2} s", ms / 1e3));
+    let outputs: Vec<String> = step.outputs.iter().filter_map(brief).collect();
+    let told = match (step.state, &step.error) {
+        (StepState::Failed, Some(error)) => error.clone(),
+        (StepState::Skipped, _) => step.reason.clone(),
+        _ => outputs.join("; "),
+    };
+    format!(
+        "{:>15}  {:<7} {time:>8}  {told}",
+        step.step,
+        step.state.as_str()
+    )
+    .trim_end()
+    .to_owned()
+}
+
+/// What is known of an output: `accuracy 0.903, macro_f1 0.819`.
+fn brief(output: &OutputRecord) -> Option<String> {
+    let number = |value: &serde_json::Value| match value.as_f64() {
+        Some(number) if !value.is_u64() && !value.is_i64() => format!("{number:.3}"),
+        _ => value.to_string(),
+    };
+    let all: Vec<String> = output
+        .metadata
+        .iter()
+        .map(|(name, value)| format!("{} {}", name.replace('_', " "), number(value)))
+        .collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+impl Finished {
+    /// The figures in a few lines.
+    pub(crate) fn summary(&self) -> String {
+        let Judged {
+            evaluation,
+            naive,
+            interrupted,
+            ..
+        } = &self.judged;
+        let figure = |name: &str, value: f64| {
+            let interval = evaluation.intervals.get(name);
+            interval.map_or_else(
+                || format!("{value:.3}"),
+                |interval| {
+                    format!(
+                        "{value:.3}  (95 %: {:.3} to {:.3})",
+                        interval.low, interval.high
+                    )
+                },
+            )
+        };
+        let mut text = format!(
+            "\n  accuracy           {}\n  macro-F1           {}\n  balanced accuracy  {}\n",
+            figure("accuracy", evaluation.accuracy),
+            figure("macro_f1", evaluation.macro_f1),
+            figure("balanced_accuracy", evaluation.balanced_accuracy),
+        );
+        if let Some(naive) = naive {
+            text.push_str(&format!(
+                "\n  A random split, which lets copies leak, would have said accuracy {:.3}, macro-F1 {:.3}.\n",
+                naive.accuracy, naive.macro_f1
+            ));
+        }
+        if *interrupted {
+            text.push_str(
+                "\n  Stopped early; these are the best weights so far. The same command goes on.\n",
+            );
+        }
+        text.push_str(&format!(
+            "\n  report  {}\n",
+            self.folder.join("report.html").display()
+        ));
+        match &self.deployed {
+            Some(model) => text.push_str(&format!("  model   {}\n", model.display())),
+            None => {
+                text.push_str("  model   not put into use:\n");
+                for check in &self.deployment.decision.checks {
+                    if !check.holds {
+                        text.push_str(&format!("          {}\n", check.reason));
+                    }
+                }
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,165 @@
+//! The pipeline of a model: which steps there are and what flows between them.
+//!
+//! ```text
+//! recordings ─► ingest ─► split ─► train-NAME … ─► evaluate ─► deploy
+//!                  └─────────────────┴───────────────┘
+//! ```
+//!
+//! | step | reads | gives |
+//! |---|---|---|
+//! | `ingest` | the files | the audited collection; features of each recording |
+//! | `split` | the collection | which recording is trained on, validated with, tested on |
+//! | `train-NAME` | features, one division | a network; one step per fold |
+//! | `evaluate` | features, networks | figures, report, bundle |
+//! | `deploy` | figures, bundle, champion | a decision, and the champion's place |
+//!
+//! Each step is a file here. Caching, lineage and runs are the business of
+//! `biophony-pipeline`, which knows nothing of sounds.
+
+mod deploy;
+mod evaluate;
+mod fit;
+mod ingest;
+mod judgement;
+mod split;
+mod train;
+pub(crate) mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use biophony_model::FrontEnd;
+use biophony_pipeline::{Folder, Json, Output, Pipeline, StepBuilder};
+use serde_json::{Value, json};
+
+use crate::arguments::{CollectionArguments, FoldsArgument};
+use crate::collection::list;
+use crate::home::Home;
+use crate::settings::{RunSettings, Settings};
+use ingest::Ingest;
+use watch::Interrupt;
+
+pub(crate) use deploy::Deployment;
+pub(crate) use evaluate::Judged;
+pub(crate) use judgement::recordings_of;
+
+/// The name under which runs of this pipeline are kept.
+pub(crate) const PIPELINE: &str = "model";
+
+/// What a run is to make, and from what.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) collection: CollectionArguments,
+    pub(crate) settings: Settings,
+    pub(crate) folds: Option<FoldsArgument>,
+    pub(crate) compare_naive: bool,
+}
+
+/// The pipeline, and where its results come out.
+pub(crate) struct Stages {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) judged: Output<Json<Judged>>,
+    pub(crate) report: Output<Folder>,
+    pub(crate) model: Output<Folder>,
+    pub(crate) deployment: Output<Json<Deployment>>,
+}
+
+impl Request {
+    /// The request as it is kept beside its run, to go on with it later.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "folder": self.collection.folder,
+            "manifest": self.collection.manifest,
+            "folds": self.folds.map(|folds| folds.to_string()),
+            "compare_naive": self.compare_naive,
+            "settings": self.settings,
+        })
+    }
+
+    /// Reads what [`Request::to_json`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// When it is of a program with other settings.
+    pub(crate) fn from_json(mut kept: Value) -> Result<Self> {
+        let folds: Option<String> = serde_json::from_value(kept["folds"].take())?;
+        let folds = folds.map(|folds| folds.parse()).transpose();
+        Ok(Self {
+            collection: CollectionArguments {
+                folder: serde_json::from_value(kept["folder"].take())?,
+                manifest: serde_json::from_value(kept["manifest"].take())?,
+            },
+            settings: serde_json::from_value(kept["settings"].take())?,
+            folds: folds.map_err(anyhow::Error::msg)?,
+            compare_naive: serde_json::from_value(kept["compare_naive"].take())?,
+        })
+    }
+}
+
+/// Lists the recordings and joins the steps; nothing is decoded yet.
+pub(crate) fn assemble(request: &Request, home: &Home, interrupt: &Interrupt) -> Result<Stages> {
+    let settings = Arc::new(request.settings.clone());
+    let front_end = Arc::new(FrontEnd {
+        features: settings.feature_config()?,
+        clip: settings.clip.clone(),
+    });
+    let dataset = list(&request.collection)?;
+    let name = crate::collection::name_of(&dataset.root);
+    let divisions = split::division_names(&dataset, request.folds, request.compare_naive);
+
+    let mut pipeline = Pipeline::new(PIPELINE);
+    let root = dataset.root.clone();
+    let recordings = pipeline.files("recordings", root, ingest::openable(&dataset));
+    let ingest = Ingest {
+        name,
+        dataset,
+        settings: Arc::clone(&settings),
+        front_end: Arc::clone(&front_end),
+        interrupt: interrupt.clone(),
+    };
+    let (collection, features) = ingest::add(&mut pipeline, &recordings, ingest);
+    let plan = split::add(
+        &mut pipeline,
+        &collection,
+        &settings,
+        request.folds,
+        request.compare_naive,
+    );
+    let trainer = train::Trainer {
+        settings: Arc::clone(&settings),
+        front_end: Arc::clone(&front_end),
+        checkpoints: home.checkpoints(),
+        interrupt: interrupt.clone(),
+    };
+    let networks: Vec<_> = divisions
+        .iter()
+        .map(|division| train::add(&mut pipeline, &trainer, division, &features, &plan))
+        .collect();
+    let (judged, report, model) = evaluate::add(
+        &mut pipeline,
+        (&collection, &features, &plan, &networks),
+        &settings,
+        &front_end,
+    );
+    let sources = (&judged, &model, &recordings);
+    let deployment = deploy::add(&mut pipeline, sources, &settings, home)?;
+    Ok(Stages {
+        pipeline,
+        judged,
+        report,
+        model,
+        deployment,
+    })
+}
+
+/// A step of this name that is tried again and given up as the settings say.
+fn step<'p>(pipeline: &'p mut Pipeline, name: &str, run: &RunSettings) -> StepBuilder<'p> {
+    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
+    let backoff = seconds(run.backoff_seconds).unwrap_or_default();
+    let step = pipeline.step(name).retries(run.retries, backoff);
+    match seconds(run.timeout_seconds).filter(|limit| !limit.is_zero()) {
+        Some(limit) => step.timeout(limit),
+        None => step,
+    }
+}

@@ -1,0 +1,176 @@
+//! `evaluate`: the test parts scored once, and everything that is said about
+//! them; the bundle.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use biophony_model::{Evaluation, Existing, FrontEnd};
+use biophony_pipeline::{Folder, Json, Output, Pipeline, StepContext};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::fit::{Fit, Workbench};
+use super::ingest::Examples;
+use super::judgement::{Fits, Session, judge};
+use super::split::{Division, Plan};
+use super::train::TrainedNetwork;
+use crate::collection::Collection;
+use crate::report::NaiveComparison;
+use crate::settings::Settings;
+
+/// What the networks of a run are worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Judged {
+    pub(crate) evaluation: Evaluation,
+    /// The same on divisions that ignore which recordings belong together.
+    pub(crate) naive: Option<Evaluation>,
+    /// All figures, as `--json` prints them.
+    pub(crate) metrics: Value,
+    /// The tested recordings, for a comparison with other models.
+    pub(crate) tested: Vec<TestedRecording>,
+    /// Recordings that could not be read, with the reasons.
+    pub(crate) unreadable: Vec<(std::path::PathBuf, String)>,
+    /// Whether a training was stopped early.
+    pub(crate) interrupted: bool,
+}
+
+/// One recording of a test part and what the new model says of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TestedRecording {
+    /// The BLAKE3 of its file.
+    pub(crate) content: String,
+    /// Its class, as an index into the model's.
+    pub(crate) truth: usize,
+    /// Recordings with one number belong together.
+    pub(crate) group: usize,
+    /// What the new model says, class by class.
+    pub(crate) probabilities: Vec<f32>,
+}
+
+/// What the step reads.
+type Sources<'a> = (
+    &'a Output<Json<Collection>>,
+    &'a Output<Examples>,
+    &'a Output<Json<Plan>>,
+    &'a Vec<Output<TrainedNetwork>>,
+);
+
+/// Adds the step; it gives the figures, the report and the bundle.
+pub(super) fn add(
+    pipeline: &mut Pipeline,
+    sources: Sources<'_>,
+    settings: &Arc<Settings>,
+    front_end: &Arc<FrontEnd>,
+) -> (Output<Json<Judged>>, Output<Folder>, Output<Folder>) {
+    let (settings, front_end) = (Arc::clone(settings), Arc::clone(front_end));
+    // The report shows all of them.
+    let params = json!({ "settings": settings.of_model() });
+    super::step(pipeline, "evaluate", &settings.run)
+        .params(&params)
+        .outputs(["figures", "report", "model"])
+        .run(
+            sources,
+            move |context,
+                  (Json(collection), features, Json(plan), networks): (
+                Json<Collection>,
+                Examples,
+                Json<Plan>,
+                Vec<TrainedNetwork>,
+            )| {
+                let evaluator = Evaluator {
+                    settings: &settings,
+                    front_end: &front_end,
+                    context,
+                };
+                evaluator.run(&collection, &features, plan, networks)
+            },
+        )
+}
+
+struct Evaluator<'a> {
+    settings: &'a Settings,
+    front_end: &'a FrontEnd,
+    context: &'a StepContext,
+}
+
+impl Evaluator<'_> {
+    fn run(
+        &self,
+        collection: &Collection,
+        features: &Examples,
+        plan: Plan,
+        networks: Vec<TrainedNetwork>,
+    ) -> Result<(Json<Judged>, Folder, Folder)> {
+        let bench = Workbench {
+            settings: self.settings,
+            labels: &features.labels,
+            front_end: self.front_end,
+            examples: &features.examples,
+        };
+        let mut networks = networks.into_iter();
+        let mut fit = |division: &Division| -> Result<Fit> {
+            let network = networks.next().context("one network per division")?;
+            bench.fit(division.clone(), network.0)
+        };
+        // In the order in which the steps were added.
+        let judged = plan.judged.iter().map(&mut fit).collect::<Result<_>>()?;
+        let naive_fits: Vec<Fit> = plan.naive.iter().map(&mut fit).collect::<Result<_>>()?;
+        let deployed = plan.deployed.as_ref().map(&mut fit).transpose()?;
+        let fits = Fits { judged, deployed };
+
+        let usable = collection.usable()?;
+        let naive = match naive_fits.is_empty() {
+            true => None,
+            false => Some(NaiveComparison {
+                evaluation: judge(&bench, &naive_fits, None)?,
+                n_leaked: Some(plan.count_leaks(&usable.groups)),
+            }),
+        };
+        let session = Session {
+            collection,
+            hashes: collection.hashes(&usable),
+            usable: &usable,
+            bench: &bench,
+            plan: &plan,
+            interrupted: fits.interrupted(),
+        };
+        let evaluation = judge(&bench, &fits.judged, Some(&usable.groups))?;
+        let metrics = session.metrics(&fits, &evaluation, naive.as_ref())?;
+
+        let scratch = self.context.scratch()?;
+        let (report, model) = (scratch.join("report"), scratch.join("model"));
+        std::fs::create_dir(&report)
+            .with_context(|| format!("cannot create `{}`", report.display()))?;
+        session.write(&report, &fits, &evaluation, naive.as_ref())?;
+        let bundle = session.bundle(&fits, &metrics);
+        bundle.save(&model, Existing::Refuse)?;
+        self.tell(&evaluation);
+        let judged = Judged {
+            tested: session.tested(&fits.judged),
+            evaluation,
+            naive: naive.map(|naive| naive.evaluation),
+            metrics,
+            unreadable: collection.unreadable(),
+            interrupted: session.interrupted,
+        };
+        Ok((
+            Json(judged),
+            Folder { path: report },
+            Folder { path: model },
+        ))
+    }
+
+    fn tell(&self, evaluation: &Evaluation) {
+        for (name, value) in [
+            ("accuracy", evaluation.accuracy),
+            ("macro_f1", evaluation.macro_f1),
+            ("balanced_accuracy", evaluation.balanced_accuracy),
+        ] {
+            self.context.attach("figures", name, value);
+        }
+        self.context.info(format!(
+            "accuracy {:.3}, macro-F1 {:.3} on {} recordings",
+            evaluation.accuracy, evaluation.macro_f1, evaluation.n_clips
+        ));
+    }
+}

@@ -1,0 +1,165 @@
+//! `train-NAME`: one division's network.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use biophony_dataset::Part;
+use biophony_model::{FrontEnd, StopReason, Trained};
+use biophony_pipeline::{
+    Artifact, BoxError, Format, Json, Metadata, Output, Pipeline, StepContext,
+};
+
+use super::ingest::Examples;
+use super::split::Plan;
+use super::watch::{Interrupt, Watch};
+use crate::settings::Settings;
+
+/// What every training of a pipeline shares.
+#[derive(Clone)]
+pub(super) struct Trainer {
+    pub(super) settings: Arc<Settings>,
+    pub(super) front_end: Arc<FrontEnd>,
+    /// Where checkpoints are kept until training has finished.
+    pub(super) checkpoints: PathBuf,
+    pub(super) interrupt: Interrupt,
+}
+
+/// A network as training left it: neither calibrated nor judged.
+pub(super) struct TrainedNetwork(pub(super) Trained);
+
+/// Adds the step for one division.
+pub(super) fn add(
+    pipeline: &mut Pipeline,
+    trainer: &Trainer,
+    division: &str,
+    features: &Output<Examples>,
+    plan: &Output<Json<Plan>>,
+) -> Output<TrainedNetwork> {
+    let (trainer, division) = (trainer.clone(), division.to_owned());
+    let params = serde_json::json!({
+        "division": division,
+        "train": trainer.settings.train,
+        "front_end": *trainer.front_end,
+    });
+    super::step(
+        pipeline,
+        &format!("train-{division}"),
+        &trainer.settings.run,
+    )
+    .params(&params)
+    .outputs(["network"])
+    .run(
+        (features, plan),
+        move |context, (features, Json(plan)): (Examples, Json<Plan>)| {
+            trainer.train(context, &division, features, &plan)
+        },
+    )
+}
+
+impl Trainer {
+    fn train(
+        &self,
+        context: &StepContext,
+        division: &str,
+        features: Examples,
+        plan: &Plan,
+    ) -> Result<TrainedNetwork> {
+        let parts = &plan
+            .division(division)
+            .with_context(|| format!("no readable recording is in `{division}`"))?
+            .parts;
+        let (mut train, mut validation) = (Vec::new(), Vec::new());
+        for (example, part) in features.examples.into_iter().zip(parts) {
+            match part {
+                Part::Train => train.push(example),
+                Part::Validation => validation.push(example),
+                Part::Test => {}
+            }
+        }
+        // A training that was stopped goes on in whatever run asks for the same.
+        let checkpoints = self.checkpoints.join(context.key().to_string());
+        let mut watch = Watch::new(division, self.interrupt.clone());
+        let trained = biophony_model::train(
+            &self.settings.train,
+            &features.labels,
+            &train,
+            &validation,
+            &self.front_end,
+            Some(&checkpoints),
+            &mut watch,
+        )?;
+        watch.finish();
+        if trained.stopped == StopReason::Interrupted {
+            // Good enough to use now, and not what these settings ask for.
+            context.do_not_cache();
+            context.warn("training was interrupted; these are the best weights until then");
+        } else {
+            // What cannot be removed does no harm.
+            let _ = std::fs::remove_dir_all(&checkpoints);
+        }
+        context.info(line(division, &trained));
+        Ok(TrainedNetwork(trained))
+    }
+}
+
+/// How training went, in one line.
+fn line(division: &str, trained: &Trained) -> String {
+    let Trained {
+        history,
+        best_epoch,
+        ..
+    } = trained;
+    let kept = history.iter().find(|record| record.epoch == *best_epoch);
+    let figures = kept
+        .and_then(|record| record.validation)
+        .map_or_else(String::new, |scores| {
+            format!(
+                ", validation accuracy {:.3}, macro-F1 {:.3}",
+                scores.accuracy, scores.macro_f1
+            )
+        });
+    format!(
+        "{division}: {} epochs, kept epoch {best_epoch}{figures}",
+        history.len()
+    )
+}
+
+impl Artifact for TrainedNetwork {
+    fn type_name() -> String {
+        "TrainedNetwork".to_owned()
+    }
+
+    fn format() -> Format {
+        Format::Folder
+    }
+
+    fn save(&self, path: &Path) -> Result<(), BoxError> {
+        Ok(self.0.save(path)?)
+    }
+
+    fn load(path: &Path) -> Result<Self, BoxError> {
+        Ok(Self(Trained::load(path)?))
+    }
+
+    fn metadata(&self) -> Metadata {
+        let trained = &self.0;
+        let mut metadata = Metadata::from([
+            ("epochs".to_owned(), trained.history.len().into()),
+            ("kept_epoch".to_owned(), trained.best_epoch.into()),
+            (
+                "parameters".to_owned(),
+                trained.network.n_parameters().into(),
+            ),
+        ]);
+        let kept = trained
+            .history
+            .iter()
+            .find(|record| record.epoch == trained.best_epoch);
+        if let Some(scores) = kept.and_then(|record| record.validation) {
+            metadata.insert("validation_accuracy".to_owned(), scores.accuracy.into());
+            metadata.insert("validation_macro_f1".to_owned(), scores.macro_f1.into());
+        }
+        metadata
+    }
+}

@@ -1,0 +1,181 @@
+//! The pipeline as its users run it: what is run again and what is not, why, and
+//! what becomes of the model.
+
+mod support;
+
+use serde_json::Value;
+use support::{Place, write_sound};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// Runs the pipeline and returns the states of its steps: `ingest ran, …`.
+#[track_caller]
+fn states(place: &Place, more: &[&str]) -> String {
+    let mut arguments = vec!["run", "--data", "clips"];
+    arguments.extend(more);
+    place.expect(0, &arguments);
+    states_of_newest(place)
+}
+
+fn states_of_newest(place: &Place) -> String {
+    let run = json(&place.expect(0, &["runs", "show", "newest", "--json"]));
+    let steps = run["steps"].as_array().expect("a run has steps");
+    let state = |step: &Value| {
+        let word = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
+        format!("{} {}", word("step"), word("state"))
+    };
+    steps.iter().map(state).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn what_did_not_change_is_not_run_again() {
+    let place = Place::with_collection();
+    let all = "ingest ran, split ran, train-split ran, evaluate ran, deploy ran";
+    assert_eq!(states(&place, &[]), all);
+    // There is a champion now, which there was not before.
+    let but_deploy = "ingest cached, split cached, train-split cached, evaluate cached, deploy ran";
+    assert_eq!(states(&place, &[]), but_deploy);
+    let none = "ingest cached, split cached, train-split cached, evaluate cached, deploy cached";
+    assert_eq!(states(&place, &[]), none);
+
+    let judged_anew = "ingest cached, split cached, train-split cached, evaluate ran, deploy ran";
+    assert_eq!(
+        states(&place, &["--set", "evaluate.bootstrap=60"]),
+        judged_anew
+    );
+    let explained = place.expect(0, &["runs", "explain", "newest", "evaluate"]);
+    assert!(
+        explained.contains("bootstrap") && explained.contains("50") && explained.contains("60"),
+        "{explained}"
+    );
+    assert_eq!(states(&place, &["--fresh"]), all);
+}
+
+#[test]
+fn a_folder_that_was_moved_is_the_same_and_a_changed_clip_is_not() {
+    let place = Place::with_collection();
+    states(&place, &[]);
+    states(&place, &[]);
+    std::fs::create_dir(place.path("elsewhere")).unwrap();
+    std::fs::rename(place.path("clips"), place.path("elsewhere/clips")).unwrap();
+    place.expect(0, &["run", "--data", "elsewhere/clips"]);
+    let none = "ingest cached, split cached, train-split cached, evaluate cached, deploy cached";
+    assert_eq!(states_of_newest(&place), none);
+
+    write_sound(&place.path("elsewhere/clips/hum/hum_3.wav"), 0, 77);
+    place.expect(0, &["run", "--data", "elsewhere/clips"]);
+    assert!(states_of_newest(&place).starts_with("ingest ran"));
+    let log = place.expect(0, &["runs", "logs", "newest", "ingest"]);
+    assert!(
+        log.contains("examined: 1 computed, 29 from the cache"),
+        "{log}"
+    );
+    assert!(
+        log.contains("features: 1 computed, 29 from the cache"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_model_that_fails_the_gate_is_kept_as_a_run_and_not_put_into_use() {
+    let place = Place::with_collection();
+    let refused = [
+        "run",
+        "--data",
+        "clips",
+        "--json",
+        "--set",
+        "deploy.max_latency_ms=0.000001",
+    ];
+    let figures = json(&place.expect(0, &refused));
+    assert!(figures["model"].is_null(), "{figures}");
+    let check = &figures["deployment"]["decision"]["checks"][0];
+    assert_eq!(check["criterion"], "max_latency_ms");
+    assert_eq!(check["holds"], false);
+    let errors = place.complaint(1, &["classify", "clips/hum/hum_0.wav"]);
+    assert!(errors.contains("no model"), "{errors}");
+
+    place.expect(0, &["run", "--data", "clips"]);
+    place.expect(0, &["classify", "clips/hum/hum_0.wav"]);
+    let in_use = std::fs::read_to_string(place.path(".biophony/models/champion")).unwrap();
+    place.expect(0, &[&refused[..], &["--set", "train.epochs=2"]].concat());
+    let still = std::fs::read_to_string(place.path(".biophony/models/champion")).unwrap();
+    assert_eq!(
+        still, in_use,
+        "a refused model leaves the champion in its place"
+    );
+}
+
+#[test]
+fn a_model_that_was_removed_is_put_into_use_again() {
+    let place = Place::with_collection();
+    states(&place, &[]);
+    std::fs::remove_dir_all(place.path(".biophony/models")).unwrap();
+    let cached = "ingest cached, split cached, train-split cached, evaluate cached, deploy cached";
+    assert_eq!(states(&place, &[]), cached);
+    place.expect(0, &["classify", "clips/hum/hum_0.wav"]);
+}
+
+#[test]
+fn lineage_leads_from_the_model_to_the_clips_and_back() {
+    let place = Place::with_collection();
+    states(&place, &[]);
+    let clip = "clips/hum/hum_0.wav";
+    let lineage = json(&place.expect(0, &["lineage", "champion", "--json"]));
+    let files = lineage["upstream"]["sources"].as_array().unwrap();
+    assert_eq!(files.len(), 30);
+    let steps = lineage["upstream"]["steps"].as_array().unwrap();
+    let train = steps
+        .iter()
+        .find(|step| step["ingredients"]["step"] == "train-split")
+        .expect("the model was trained");
+    assert_eq!(train["ingredients"]["params"]["train"]["epochs"], 3);
+    let fate = place.expect(0, &["lineage", clip]);
+    assert!(
+        fate.contains("train-split") && fate.contains("model"),
+        "{fate}"
+    );
+}
+
+#[test]
+fn init_writes_settings_that_run_takes() {
+    let place = Place::with_collection();
+    let errors = place.complaint(1, &["init"]);
+    assert!(errors.contains("already"), "{errors}");
+    std::fs::remove_file(place.path("biophony.toml")).unwrap();
+    place.expect(0, &["init", "--data", "clips"]);
+    let small: Vec<&str> = support::SMALL_FLAGS
+        .iter()
+        .flat_map(|flag| ["--set", flag])
+        .collect();
+    place.expect(0, &[&["run"], &small[..]].concat());
+    let listed = place.expect(0, &["runs", "list"]);
+    assert!(
+        listed.contains("finished") && listed.contains("clips"),
+        "{listed}"
+    );
+    let svg = place.path("graph.svg");
+    place.expect(
+        0,
+        &["runs", "show", "newest", "--svg", svg.to_str().unwrap()],
+    );
+    assert!(
+        std::fs::read_to_string(svg)
+            .unwrap()
+            .contains("train-split")
+    );
+    place.expect(0, &["runs", "remove", "newest"]);
+    assert_eq!(place.expect(0, &["runs", "list"]), "");
+    place.expect(0, &["classify", "clips/hum/hum_0.wav"]);
+}
+
+#[test]
+fn without_recordings_it_says_how_to_name_them() {
+    let place = Place::with_collection();
+    let errors = place.complaint(2, &["run"]);
+    assert!(errors.contains("--data"), "{errors}");
+    let errors = place.complaint(1, &["run", "--resume"]);
+    assert!(errors.contains("come to its end"), "{errors}");
+}
