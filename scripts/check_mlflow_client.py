@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zlib
 
 os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
@@ -27,6 +28,9 @@ os.environ.update(
     MLFLOW_ENABLE_ASYNC_LOGGING="false",
     MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
     GIT_PYTHON_REFRESH="quiet",
+    # Our server takes large files in parts, and says so; MLflow's does not over a folder.
+    MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE=str(6 << 20),
+    MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE=str(5 << 20),
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
 )
 warnings.filterwarnings("ignore")
@@ -188,6 +192,11 @@ def client_session(uri, seen):
         see("log_artifact", lambda: mlflow.log_artifact(files + "/a.txt", "files"))
         see("log_artifact with a hash", lambda: mlflow.log_artifact(files + "/a #ä.txt", "odd"))
         see("log_artifacts", lambda: mlflow.log_artifacts(files + "/sub", "dir/sub"))
+        large = pathlib.Path(files, "large.bin")
+        large.write_bytes(bytes(range(256)) * (50 << 10))
+        see("log large artifact", lambda: mlflow.log_artifact(str(large), "files"))
+    see("load large artifact", lambda: zlib.crc32(pathlib.Path(
+        mlflow.artifacts.download_artifacts(f"runs:/{id}/files/large.bin")).read_bytes()))
     data = mlflow.data.from_numpy(np.arange(6.0).reshape(3, 2), name="clips")
     see("log_input", lambda: mlflow.log_input(data, context="training"))
     image = np.zeros((4, 4, 3), dtype=np.uint8)
@@ -218,7 +227,7 @@ def client_session(uri, seen):
     see("history", lambda: client.get_metric_history(id, "bulk"))
     see("history nan", lambda: client.get_metric_history(id, "nan"))
     see("history inf", lambda: client.get_metric_history(id, "inf"))
-    for path in [None, "notes", "dir", "dir/sub", "odd", "nothing", "images"]:
+    for path in [None, "notes", "dir", "dir/sub", "files", "odd", "nothing", "images"]:
         see(f"list_artifacts {path}", lambda: listing(client, id, path))
     see("load_text", lambda: mlflow.artifacts.load_text(f"runs:/{id}/notes/hello.txt"))
     see("load odd name", lambda: mlflow.artifacts.load_text(f"runs:/{id}/dir/sub/b+c d.txt"))
@@ -481,6 +490,17 @@ def raw_requests(uri, seen):
     get(f"metrics/get-history-bulk-interval?run_ids={run}&metric_key=a&max_results=3")
     ask("GET", f"/ajax-api/2.0/mlflow/metrics/get-history-bulk?run_id={run}&metric_key=a")
     ask("GET", "/ajax-api/2.0/mlflow/metrics/get-history-bulk?metric_key=a")
+    datasets = "/ajax-api/2.0/mlflow/experiments/search-datasets"
+    for ids in [["1"], [], [str(i) for i in range(21)], ["x"], [experiment]]:
+        ask("POST", datasets, {"experiment_ids": ids})
+    ask("POST", f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=notes/a.txt", "text",
+        headers={"Content-Type": "application/octet-stream"})
+    ask("POST", f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=../a.txt", "text")
+    get(f"artifacts/list?run_id={run}&path=notes")
+    models = "/ajax-api/2.0/mlflow/logged-models/"
+    ask("GET", f"{models}{seen.model_id}/artifacts/files?artifact_file_path=MLmodel")
+    ask("GET", f"{models}{seen.model_id}/artifacts/files")
+    ask("GET", f"{models}{seen.model_id}/artifacts/files?artifact_file_path=../x")
     post("runs/delete", {"run_id": run})
     post("runs/log-metric", metric)
     post("runs/update", {"run_id": run, "status": "FINISHED"})

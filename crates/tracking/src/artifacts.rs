@@ -5,13 +5,18 @@
 //! training run that writes files itself and for a client of the server, which
 //! goes through [`crate::server`].
 //!
-//! What counts as a path inside the root lives in `artifacts/path.rs`; which model
-//! sources a registry accepts in `artifacts/source.rs`.
+//! What counts as a path inside the root lives in `artifacts/path.rs`, uploads in
+//! parts in `artifacts/parts.rs`, and which model sources a registry accepts in
+//! `artifacts/source.rs`.
 
+#[cfg(feature = "server")]
+mod parts;
 mod path;
 #[cfg(feature = "server")]
 mod source;
 
+#[cfg(feature = "server")]
+pub(crate) use parts::{MAX_PARTS, Part, UploadId};
 pub use path::ArtifactPath;
 #[cfg(feature = "server")]
 pub(crate) use source::check_model_source;
@@ -19,6 +24,7 @@ pub(crate) use source::check_model_source;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +35,9 @@ pub(crate) const UPLOADS: &str = ".uploads";
 
 /// The scheme of URIs below the root.
 pub(crate) const SCHEME: &str = "mlflow-artifacts:";
+
+/// How long an upload is kept that nobody goes on with.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A folder of artifacts.
 ///
@@ -67,7 +76,9 @@ impl ArtifactStore {
         let root = root.as_ref();
         fs::create_dir_all(root).map_err(failed("create", root))?;
         let root = fs::canonicalize(root).map_err(failed("find", root))?;
-        Ok(Self { root })
+        let store = Self { root };
+        store.forget_old_uploads();
+        Ok(store)
     }
 
     /// The folder on this machine that an artifact URI of a run or model names.
@@ -204,6 +215,26 @@ impl ArtifactStore {
         let _ = fs::remove_file(staged);
     }
 
+    /// Deletes uploads that broke off long ago.
+    fn forget_old_uploads(&self) {
+        let Ok(entries) = fs::read_dir(self.root.join(UPLOADS)) else {
+            return; // There never were any.
+        };
+        for entry in entries.flatten() {
+            let changed = entry.metadata().and_then(|metadata| metadata.modified());
+            let is_old = changed.is_ok_and(|at| {
+                SystemTime::now()
+                    .duration_since(at)
+                    .is_ok_and(|age| age > KEPT)
+            });
+            if is_old {
+                // Another process may be at it, too; what stays is tried again.
+                let _ = fs::remove_file(entry.path());
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
     /// Where the path leads, if there is something and no link on the way.
     fn existing(&self, path: &ArtifactPath) -> Result<Option<PathBuf>> {
         let mut place = self.root.clone();
@@ -316,6 +347,17 @@ mod tests {
         store.write(&path("a/b"), &mut &b"x"[..]).expect("writes");
         assert!(store.write(&path("a"), &mut &b"x"[..]).is_err());
         assert!(store.write(&path("a/b/c"), &mut &b"x"[..]).is_err());
+    }
+
+    #[test]
+    fn only_old_uploads_are_forgotten() {
+        let (_folder, store) = store();
+        let (old, file) = store.stage().expect("stages");
+        file.set_modified(SystemTime::now() - KEPT * 2)
+            .expect("sets the time");
+        let (new, _) = store.stage().expect("stages");
+        ArtifactStore::open(&store.root).expect("opens again");
+        assert_eq!((old.exists(), new.exists()), (false, true));
     }
 
     #[cfg(unix)]

@@ -14,7 +14,7 @@ mod metric;
 mod registry;
 mod run;
 
-pub use dataset::{Dataset, DatasetInput};
+pub use dataset::{Dataset, DatasetInput, DatasetSummary};
 pub use experiment::Experiment;
 pub use ids::{ExperimentId, LoggedModelId, RunId};
 pub use logged_model::{LoggedModel, LoggedModelData, LoggedModelInfo, LoggedModelStatus};

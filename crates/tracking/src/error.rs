@@ -81,6 +81,10 @@ pub enum TrackingError {
     #[error("{0}")]
     Unauthenticated(String),
 
+    /// A request of another form than the route takes.
+    #[error("{0}")]
+    BadRequest(String),
+
     /// The request is larger than the server takes.
     #[error("{0}")]
     TooLarge(String),
@@ -132,6 +136,10 @@ pub enum TrackingError {
         reason: String,
     },
 
+    /// A fault in this program.
+    #[error("the request failed inside the server")]
+    Panicked,
+
     /// A file of the artifact store cannot be read or written.
     #[error("cannot {doing} `{path}`")]
     ArtifactIo {
@@ -177,13 +185,14 @@ impl TrackingError {
             Self::InvalidState(_) | Self::NothingToRollBack(_) => ErrorCode::InvalidState,
             Self::PermissionDenied(_) => ErrorCode::PermissionDenied,
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
-            Self::TooLarge(_) => ErrorCode::BadRequest,
+            Self::BadRequest(_) | Self::TooLarge(_) => ErrorCode::BadRequest,
             Self::NotImplemented(_) => ErrorCode::NotImplemented,
             Self::Remote { code, .. } => *code,
             Self::Unreachable { .. } => ErrorCode::TemporarilyUnavailable,
             Self::Open { .. }
             | Self::NewerSchema { .. }
             | Self::Database(_)
+            | Self::Panicked
             | Self::ArtifactIo { .. } => ErrorCode::InternalError,
         }
     }

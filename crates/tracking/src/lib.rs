@@ -33,10 +33,10 @@ mod sync;
 
 pub use artifacts::{ArtifactPath, ArtifactStore, FileInfo};
 pub use entities::{
-    Alias, AliasMove, Dataset, DatasetInput, Experiment, ExperimentId, KeyValue, LifecycleStage,
-    LoggedModel, LoggedModelData, LoggedModelId, LoggedModelInfo, LoggedModelStatus, Metric,
-    ModelInput, ModelOutput, ModelVersion, Param, RegisteredModel, Run, RunData, RunId, RunInfo,
-    RunInputs, RunOutputs, RunStatus, Stage, Tag, UnixMillis, value_of,
+    Alias, AliasMove, Dataset, DatasetInput, DatasetSummary, Experiment, ExperimentId, KeyValue,
+    LifecycleStage, LoggedModel, LoggedModelData, LoggedModelId, LoggedModelInfo,
+    LoggedModelStatus, Metric, ModelInput, ModelOutput, ModelVersion, Param, RegisteredModel, Run,
+    RunData, RunId, RunInfo, RunInputs, RunOutputs, RunStatus, Stage, Tag, UnixMillis, value_of,
 };
 pub use error::{ErrorCode, Result, TrackingError};
 pub use requests::{

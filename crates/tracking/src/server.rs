@@ -5,11 +5,15 @@
 //! own choosing and only bodies of artifacts are streamed asynchronously.
 //!
 //! `routes.rs` is the table of routes, `guard.rs` decides who may ask at all,
-//! `params.rs` reads requests and `reply.rs` writes answers and errors.
+//! `received.rs` and `params.rs` read requests and `reply.rs` writes answers and errors;
+//! `connections.rs` keeps clients from taking more than their share.
 
 mod artifact_routes;
+mod connections;
 mod guard;
 mod params;
+mod part_routes;
+mod received;
 mod reply;
 mod routes;
 
@@ -17,7 +21,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -34,9 +37,6 @@ pub const MLFLOW_VERSION: &str = "3.17.2";
 
 /// The largest body of a request that is not an artifact.
 const MAX_BODY_BYTES: usize = 20 << 20;
-
-/// How long requests that are under way may take to end when the server stops.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// What the server serves, and to whom.
 #[derive(Clone)]
@@ -61,6 +61,7 @@ impl Service {
 pub fn app(service: Service) -> Router {
     routes::router()
         .merge(artifact_routes::router())
+        .merge(part_routes::router())
         .fallback(reply::unknown_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -76,7 +77,7 @@ pub fn app(service: Service) -> Router {
 pub struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -101,29 +102,11 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("tracking-server".to_owned())
             .spawn(move || {
-                let (hurry, hurried) = oneshot::channel::<()>();
-                let serving = async move {
-                    axum::serve(NoDelay(listener), app(service))
-                        .with_graceful_shutdown(async move {
-                            // A dropped sender is a wish to stop, too.
-                            let _ = stopped.await;
-                            let _ = hurry.send(());
-                        })
-                        .await
+                let stopped = async {
+                    // A dropped sender is a wish to stop, too.
+                    let _ = stopped.await;
                 };
-                runtime.block_on(async move {
-                    let serving = tokio::spawn(serving);
-                    let aborting = serving.abort_handle();
-                    let deadline = async move {
-                        let _ = hurried.await;
-                        tokio::time::sleep(GRACE).await;
-                        aborting.abort();
-                    };
-                    let deadline = tokio::spawn(deadline);
-                    let ended = serving.await;
-                    deadline.abort();
-                    ended.unwrap_or(Ok(()))
-                })
+                runtime.block_on(connections::serve(listener, app(service), stopped));
             })?;
         Ok(Self {
             address,
@@ -141,16 +124,16 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When serving had failed.
+    /// When serving had ended by a fault in it.
     pub fn stop(mut self) -> io::Result<()> {
         self.end()
     }
 
-    /// Serves until it fails or the process is ended.
+    /// Serves until the process is ended.
     ///
     /// # Errors
     ///
-    /// When serving fails.
+    /// When serving ends by a fault in it.
     pub fn wait(mut self) -> io::Result<()> {
         self.join()
     }
@@ -165,9 +148,8 @@ impl Server {
 
     fn join(&mut self) -> io::Result<()> {
         match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
+            Some(Ok(())) | None => Ok(()),
             Some(Err(_)) => Err(io::Error::other("the server's thread panicked")),
-            None => Ok(()),
         }
     }
 }
@@ -176,24 +158,5 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Nobody is left to hear of an error.
         let _ = self.end();
-    }
-}
-
-/// A listener whose connections send small answers at once.
-struct NoDelay(tokio::net::TcpListener);
-
-impl axum::serve::Listener for NoDelay {
-    type Io = tokio::net::TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        // Without it an answer may wait for the client's acknowledgement.
-        let _ = stream.set_nodelay(true);
-        (stream, address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
     }
 }

@@ -16,7 +16,7 @@ pub use remote::RemoteStore;
 pub use sqlite::SqliteStore;
 
 use crate::entities::{
-    AliasMove, DatasetInput, Experiment, ExperimentId, LoggedModel, LoggedModelId,
+    AliasMove, DatasetInput, DatasetSummary, Experiment, ExperimentId, LoggedModel, LoggedModelId,
     LoggedModelStatus, Metric, ModelInput, ModelOutput, ModelVersion, Param, RegisteredModel, Run,
     RunId, RunInfo, RunStatus, Stage, Tag, UnixMillis,
 };
@@ -146,6 +146,10 @@ pub trait TrackingStore: Send + Sync {
         datasets: &[DatasetInput],
         models: &[ModelInput],
     ) -> Result<()>;
+
+    /// The data sets that runs of these experiments read, each once for each part it
+    /// plays.
+    fn search_datasets(&self, experiments: &[ExperimentId]) -> Result<Vec<DatasetSummary>>;
 
     /// Records the models that a run makes.
     fn log_outputs(&self, run: &RunId, models: &[ModelOutput]) -> Result<()>;

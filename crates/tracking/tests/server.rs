@@ -30,7 +30,7 @@ fn it_says_that_it_is_well_and_which_mlflow_it_speaks() {
     assert_eq!(server.get("/version").body, MLFLOW_VERSION);
     let info = server.get("/api/3.0/mlflow/server-info").json();
     assert_eq!(info["store_type"], "SqlStore");
-    assert_eq!(info["multipart_uploads_enabled"], false);
+    assert_eq!(info["multipart_uploads_enabled"], true);
 }
 
 #[test]

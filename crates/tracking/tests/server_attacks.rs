@@ -282,6 +282,43 @@ fn bodies_have_a_limit_and_artifacts_have_none() {
 }
 
 #[test]
+fn heads_have_a_limit() {
+    let server = TestServer::start(|access| access);
+    let names: Vec<String> = (0..200).map(|i| format!("X-Flood-{i}")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    assert_eq!(server.ask("GET", "/health", &many, "").status, 431);
+    let long = "x".repeat(1 << 20);
+    let large = server.ask("GET", "/health", &[("X-Flood", &long)], "");
+    assert!(matches!(large.status, 0 | 431), "{large:?}");
+    let path = format!("/health?{long}");
+    let large = server.ask("GET", &path, &[], "");
+    assert!(matches!(large.status, 0 | 414 | 431), "{large:?}");
+    assert_eq!(server.get("/health").status, 200);
+}
+
+/// MLflow refuses batches by what is in them, before it looks at each thing.
+#[test]
+fn batches_have_a_limit() {
+    let server = TestServer::start(|access| access);
+    let metrics: Vec<_> = (0..1001)
+        .map(|step| serde_json::json!({"key": "m", "value": 1, "timestamp": 1, "step": step}))
+        .collect();
+    let run = server.send(
+        "POST",
+        "runs/create",
+        serde_json::json!({"experiment_id": "0"}),
+    );
+    let run = run.json()["run"]["info"]["run_id"].clone();
+    let batch = serde_json::json!({"run_id": run, "metrics": metrics});
+    assert_eq!(server.send("POST", "runs/log-batch", batch).status, 400);
+    // Deep nesting exhausts no stack.
+    let deep = format!("{{\"run_id\": {}", "[".repeat(200_000));
+    let headers = [("Content-Type", "application/json")];
+    let path = "/api/2.0/mlflow/runs/log-batch";
+    assert_eq!(server.ask("POST", path, &headers, &deep).status, 400);
+}
+
+#[test]
 fn every_answer_says_that_browsers_must_not_guess_or_run_anything() {
     let server = TestServer::start(|access| access);
     server.ask(

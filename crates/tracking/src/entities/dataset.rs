@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Tag;
+use super::{ExperimentId, Tag};
 
 /// A data set, identified within its experiment by name and digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,4 +33,18 @@ pub struct DatasetInput {
     pub tags: Vec<Tag>,
     /// The data set.
     pub dataset: Dataset,
+}
+
+/// A data set that some run of an experiment reads, in one of the parts it plays.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DatasetSummary {
+    /// The experiment.
+    pub experiment_id: ExperimentId,
+    /// What people call it.
+    pub name: String,
+    /// A short hash of its content.
+    pub digest: String,
+    /// Whether it trained or tested, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
 }

@@ -3,25 +3,30 @@
 //! Paths are checked by [`ArtifactPath`]; what is uploaded appears in full or not
 //! at all.
 
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderValue, Method, Response, Uri};
+use axum::http::{HeaderValue, Response, Uri};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
+use axum::{RequestExt, Router};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::connections::PIECE_WITHIN;
 use super::params::Params;
+use super::routes::blocking;
 use super::{Service, reply};
 use crate::artifacts::{ArtifactPath, ArtifactStore};
-use crate::entities::RunId;
+use crate::entities::{LoggedModelId, RunId};
 use crate::error::{Result, TrackingError};
 
 /// Bytes that are read from a file at once.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// The largest file that MLflow's pages upload.
+const MAX_PAGE_UPLOAD_BYTES: usize = 10 << 20;
 
 /// The routes of artifacts.
 pub(super) fn router() -> Router<Service> {
@@ -29,15 +34,16 @@ pub(super) fn router() -> Router<Service> {
         .route("/get-artifact", get(of_run))
         .route("/model-versions/get-artifact", get(of_version));
     for prefix in ["/api", "/ajax-api"] {
+        let model = format!("{prefix}/2.0/mlflow/logged-models/{{model_id}}/artifacts/files");
+        router = router.route(&model, get(of_model)).route(
+            &format!("{prefix}/2.0/mlflow/upload-artifact"),
+            post(upload_to_run).layer(DefaultBodyLimit::max(MAX_PAGE_UPLOAD_BYTES)),
+        );
         let base = format!("{prefix}/2.0/mlflow-artifacts");
         router = router
             .route(&format!("{base}/artifacts"), get(list))
             .route(&format!("{base}/artifacts/{{*path}}"), one_file())
             .route(&format!("{base}/presigned/{{*path}}"), get(not_presigned));
-        for step in ["create", "complete", "abort"] {
-            let path = format!("{base}/mpu/{step}/{{*path}}");
-            router = router.route(&path, post(no_parts));
-        }
     }
     router
 }
@@ -73,7 +79,14 @@ async fn upload(
     Path(path): Path<String>,
     body: Body,
 ) -> Response<Body> {
-    match receive(service.artifacts, &path, body).await {
+    let received = async {
+        let path = ArtifactPath::new(&path)?;
+        receive(service.artifacts, body, move |artifacts, staged, file| {
+            artifacts.publish(staged, file, &path)
+        })
+        .await
+    };
+    match received.await {
         Ok(()) => ().into_response(),
         Err(error) => reply::error(&error),
     }
@@ -91,11 +104,51 @@ async fn delete(State(service): State<Service>, Path(path): Path<String>) -> Res
 async fn of_run(State(service): State<Service>, uri: Uri) -> Response<Body> {
     let params = Params::of_query(uri.query().unwrap_or_default(), &[]);
     let artifacts = service.artifacts.clone();
+    let path = blocking(move || path_in_run(&service, &params));
+    send(&artifacts, path.await).await
+}
+
+/// A file that MLflow's pages put beside a run, such as a picture in its notes.
+async fn upload_to_run(State(service): State<Service>, request: Request) -> Response<Body> {
+    let params = Params::of_query(request.uri().query().unwrap_or_default(), &[]);
+    let body = request.into_limited_body();
+    let received = async {
+        let artifacts = service.artifacts.clone();
+        let path = blocking(move || path_in_run(&service, &params)).await?;
+        receive(artifacts, body, move |artifacts, staged, file| {
+            artifacts.publish(staged, file, &path)
+        })
+        .await?;
+        Ok(Vec::new())
+    };
+    reply::respond(received.await)
+}
+
+fn path_in_run(service: &Service, params: &Params) -> Result<ArtifactPath> {
+    let below = ArtifactPath::new(params.required("path")?)?;
+    let run: RunId = params.run_id()?;
+    let root = service.store.get_run(&run)?.info.artifact_uri;
+    ArtifactPath::of_uri(&root)?.join(below.as_str())
+}
+
+/// A file of a logged model, as MLflow's pages ask for it.
+async fn of_model(
+    State(service): State<Service>,
+    Path(model): Path<String>,
+    uri: Uri,
+) -> Response<Body> {
+    let params = Params::of_query(uri.query().unwrap_or_default(), &[]);
+    let artifacts = service.artifacts.clone();
     let path = blocking(move || {
-        let below = ArtifactPath::new(params.required("path")?)?;
-        let run: RunId = params.run_id()?;
-        let root = service.store.get_run(&run)?.info.artifact_uri;
-        ArtifactPath::of_uri(&root)?.join(below.as_str())
+        let below = params.filled("artifact_file_path")?.ok_or_else(|| {
+            TrackingError::BadRequest(
+                "Request must include the \"artifact_file_path\" query parameter.".to_owned(),
+            )
+        })?;
+        let model = service
+            .store
+            .get_logged_model(&LoggedModelId::from(model))?;
+        ArtifactPath::of_uri(&model.info.artifact_uri)?.join(&below)
     });
     send(&artifacts, path.await).await
 }
@@ -113,14 +166,6 @@ async fn of_version(State(service): State<Service>, uri: Uri) -> Response<Body> 
         ArtifactPath::of_uri(&root)?.join(below.as_str())
     });
     send(&artifacts, path.await).await
-}
-
-/// The client falls back to plain uploads when it hears this.
-async fn no_parts(method: Method, uri: Uri) -> Response<Body> {
-    reply::error(&TrackingError::NotImplemented(format!(
-        "{method} {}: uploads in parts are not offered; a plain PUT takes a file of any size",
-        uri.path()
-    )))
 }
 
 async fn not_presigned() -> Response<Body> {
@@ -162,16 +207,20 @@ async fn send(artifacts: &ArtifactStore, path: Result<ArtifactPath>) -> Response
     response
 }
 
-/// Writes a body to a file in pieces, and moves it to its place at the end.
-async fn receive(artifacts: ArtifactStore, path: &str, body: Body) -> Result<()> {
-    let path = ArtifactPath::new(path)?;
-    let (staged, file) = {
-        let artifacts = artifacts.clone();
-        blocking(move || artifacts.stage()).await?
-    };
+/// Writes a body to a file in pieces, and lets `finish` move it to its place.
+pub(super) async fn receive<T: Send + 'static>(
+    artifacts: ArtifactStore,
+    body: Body,
+    finish: impl FnOnce(&ArtifactStore, &std::path::Path, &std::fs::File) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (artifacts, staged, file) = blocking(move || {
+        let (staged, file) = artifacts.stage()?;
+        Ok((artifacts, staged, file))
+    })
+    .await?;
     let written = write_all(tokio::fs::File::from_std(file), body, &staged).await;
     blocking(move || match written {
-        Ok(file) => artifacts.publish(&staged, &file, &path),
+        Ok(file) => finish(&artifacts, &staged, &file),
         Err(error) => {
             artifacts.discard(&staged);
             Err(error)
@@ -190,9 +239,13 @@ async fn write_all(
         path: staged.to_owned(),
         source,
     };
+    let ended_early = || TrackingError::invalid("the upload ended early or is too large");
     let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| TrackingError::invalid("the upload ended early"))?;
+    while let Some(piece) = tokio::time::timeout(PIECE_WITHIN, pieces.next())
+        .await
+        .map_err(|_| ended_early())?
+    {
+        let piece = piece.map_err(|_| ended_early())?;
         file.write_all(&piece).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)?;
@@ -210,17 +263,5 @@ fn kind_of(path: &str) -> &'static str {
         "webp" => "image/webp",
         "wav" => "audio/wav",
         _ => "application/octet-stream",
-    }
-}
-
-/// Runs what waits for disks or locks where it holds nobody up.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(_) => Err(TrackingError::invalid(
-            "the request failed inside the server",
-        )),
     }
 }

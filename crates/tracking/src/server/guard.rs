@@ -200,6 +200,7 @@ fn is_search(method: &Method, path: &str) -> bool {
             route,
             Some(
                 "experiments/search"
+                    | "experiments/search-datasets"
                     | "runs/search"
                     | "logged-models/search"
                     | "registered-models/get-latest-versions"

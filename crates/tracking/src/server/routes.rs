@@ -12,14 +12,13 @@ mod runs;
 mod server_info;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{RawPathParams, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 
 use super::params::Params;
+use super::received::Received;
 use super::reply::{self, Body};
 use super::{MLFLOW_VERSION, Service};
 use crate::error::{Result, TrackingError};
@@ -40,6 +39,7 @@ const ROUTES: &[(Method, &str, Answer)] = &[
     (GET, "experiments/get-by-name", experiments::get_by_name),
     (GET, "experiments/search", experiments::search),
     (POST, "experiments/search", experiments::search),
+    (POST, "experiments/search-datasets", experiments::search_datasets),
     (POST, "experiments/update", experiments::update),
     (POST, "experiments/delete", experiments::delete),
     (POST, "experiments/restore", experiments::restore),
@@ -127,33 +127,23 @@ fn answering(method: &Method, answer: Answer) -> MethodRouter<Service> {
     };
     on(
         filter,
-        async move |State(service): State<Service>,
-                    method: Method,
-                    uri: Uri,
-                    path: RawPathParams,
-                    headers: HeaderMap,
-                    body: std::result::Result<Bytes, axum::extract::rejection::BytesRejection>|
-                    -> Response {
-            let body = match body {
-                Ok(body) => body,
-                Err(rejection) => return refused_body(&rejection),
+        async move |State(service): State<Service>, Received(params): Received| -> Response {
+            let answered = async {
+                let params = params?;
+                blocking(move || answer(&service, &params)).await
             };
-            let parts = path
-                .iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect();
-            let params = match read(&method, uri.query(), parts, &headers, body) {
-                Ok(params) => params,
-                Err(error) => return reply::error(&error),
-            };
-            // The store waits for disks and locks, which would hold up every other request.
-            let done = tokio::task::spawn_blocking(move || answer(&service, &params)).await;
-            match done {
-                Ok(result) => reply::respond(result),
-                Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-            }
+            reply::respond(answered.await)
         },
     )
+}
+
+/// Runs what waits for disks or locks where it holds nobody up.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(TrackingError::Panicked))
 }
 
 /// An answer with a list and, if there is more, the token for the next page. An empty
@@ -178,40 +168,4 @@ fn page<T: serde::Serialize>(name: &str, items: &[T], next: Option<String>) -> R
         }
     }
     reply::body(&Page(name, items, next))
-}
-
-/// The parameters of a request: from the URL when it asks, from the body otherwise.
-fn read(
-    method: &Method,
-    query: Option<&str>,
-    path: Vec<(String, String)>,
-    headers: &HeaderMap,
-    body: Bytes,
-) -> Result<Params> {
-    if method == GET || (body.is_empty() && query.is_some()) {
-        return Ok(Params::of_query(query.unwrap_or_default(), &path));
-    }
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map(|value| value.split(';').next().unwrap_or_default().trim());
-    // Without a body there is nothing whose kind would matter.
-    if !body.is_empty() && !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
-        return Err(TrackingError::invalid(
-            "Bad Request. Content-Type must be one of ['application/json'].",
-        ));
-    }
-    Ok(Params::of_body(body, path))
-}
-
-fn refused_body(rejection: &axum::extract::rejection::BytesRejection) -> Response {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return reply::error(&TrackingError::TooLarge(format!(
-            "the body of the request is larger than {} bytes",
-            super::MAX_BODY_BYTES
-        )));
-    }
-    reply::error(&TrackingError::invalid(
-        "the body of the request ended early",
-    ))
 }

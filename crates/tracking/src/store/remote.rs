@@ -16,7 +16,7 @@ pub use connection::RemoteStore;
 use serde_json::{Value, json};
 
 use crate::entities::{
-    AliasMove, DatasetInput, Experiment, ExperimentId, LoggedModel, LoggedModelId,
+    AliasMove, DatasetInput, DatasetSummary, Experiment, ExperimentId, LoggedModel, LoggedModelId,
     LoggedModelStatus, Metric, ModelInput, ModelOutput, ModelVersion, Param, RegisteredModel, Run,
     RunId, RunInfo, Stage, Tag, value_of,
 };
@@ -176,6 +176,13 @@ impl TrackingStore for RemoteStore {
     ) -> Result<()> {
         let body = json!({ "run_id": run, "datasets": datasets, "models": models });
         self.post("runs/log-inputs", &body)?.nothing()
+    }
+
+    fn search_datasets(&self, experiments: &[ExperimentId]) -> Result<Vec<DatasetSummary>> {
+        let body = json!({ "experiment_ids": experiments });
+        // The one route that MLflow has for its pages alone.
+        let answer = self.post("/ajax-api/2.0/mlflow/experiments/search-datasets", &body)?;
+        answer.page("dataset_summaries").map(|page| page.items)
     }
 
     fn log_outputs(&self, run: &RunId, models: &[ModelOutput]) -> Result<()> {

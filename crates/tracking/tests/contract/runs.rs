@@ -1,9 +1,9 @@
 //! Experiments and runs come, change, go and come back.
 
 use biophony_tracking::{
-    CreateExperiment, CreateRun, Dataset, DatasetInput, ExperimentId, LifecycleStage,
-    LoggedModelId, ModelInput, ModelOutput, RunStatus, Search, Tag, UpdateRun, ViewType,
-    experiment_named, value_of,
+    CreateExperiment, CreateRun, Dataset, DatasetInput, DatasetSummary, ExperimentId,
+    LifecycleStage, LoggedModelId, ModelInput, ModelOutput, RunStatus, Search, Tag, UpdateRun,
+    ViewType, experiment_named, value_of,
 };
 
 use crate::{experiment, message, run_at, with_each_store};
@@ -217,6 +217,16 @@ fn what_a_run_reads_and_makes_is_kept_once() {
                 .expect("logs outputs");
         }
         let run = store.get_run(&id).expect("there");
+        let found = store.search_datasets(&[ExperimentId::default_experiment()]);
+        assert_eq!(
+            found.expect("searches"),
+            [DatasetSummary {
+                experiment_id: ExperimentId::default_experiment(),
+                name: input.dataset.name.clone(),
+                digest: input.dataset.digest.clone(),
+                context: Some("training".to_owned()),
+            }]
+        );
         assert_eq!(run.inputs.dataset_inputs, [input]);
         assert_eq!(run.inputs.model_inputs, [read]);
         assert_eq!(run.outputs.model_outputs, [made]);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::entities::{Experiment, Tag};
+use crate::entities::{Experiment, ExperimentId, Tag};
 use crate::error::{Result, TrackingError};
 use crate::requests::CreateExperiment;
 use crate::server::Service;
@@ -11,6 +11,9 @@ use crate::server::reply::{Body, body, nothing};
 
 /// The most experiments on one page.
 const MAX_EXPERIMENTS: i64 = 50_000;
+
+/// The most experiments whose data sets are looked for at once.
+const MAX_SEARCHED_FOR_DATASETS: usize = 20;
 
 pub(super) fn create(service: &Service, params: &Params) -> Result<Body> {
     let id = service.store.create_experiment(CreateExperiment {
@@ -91,6 +94,24 @@ pub(super) fn delete_tag(service: &Service, params: &Params) -> Result<Body> {
         .store
         .delete_experiment_tag(&params.experiment_id()?, key)?;
     nothing()
+}
+
+pub(super) fn search_datasets(service: &Service, params: &Params) -> Result<Body> {
+    let experiments: Vec<ExperimentId> = params.list("experiment_ids")?;
+    let n_experiments = experiments.len();
+    if n_experiments == 0 {
+        return Err(TrackingError::invalid(
+            "SearchDatasets request must specify at least one experiment_id.",
+        ));
+    }
+    if n_experiments > MAX_SEARCHED_FOR_DATASETS {
+        return Err(TrackingError::invalid(format!(
+            "SearchDatasets request cannot specify more than {MAX_SEARCHED_FOR_DATASETS} \
+             experiment_ids. Received {n_experiments} experiment_ids."
+        )));
+    }
+    let found = service.store.search_datasets(&experiments)?;
+    super::page("dataset_summaries", &found, None)
 }
 
 /// An experiment with its workspace, of which there is one.

@@ -45,7 +45,7 @@ impl RemoteStore {
         }
         Ok(Self {
             agent: agent(),
-            base: format!("{}/api/2.0/mlflow/", uri.trim_end_matches('/')),
+            base: uri.trim_end_matches('/').to_owned(),
             authorization: None,
         })
     }
@@ -67,7 +67,7 @@ impl RemoteStore {
     }
 
     pub(super) fn get(&self, route: &str, query: &[(&str, &str)]) -> Result<Answer> {
-        let mut url = format!("{}{route}", self.base);
+        let mut url = self.url(route);
         for (index, (key, value)) in query.iter().enumerate() {
             url.push(if index == 0 { '?' } else { '&' });
             url.push_str(&format!("{key}={}", encoded(value)));
@@ -80,16 +80,24 @@ impl RemoteStore {
     }
 
     pub(super) fn post(&self, route: &str, body: &Value) -> Result<Answer> {
-        self.send(self.agent.post(format!("{}{route}", self.base)), body)
+        self.send(self.agent.post(self.url(route)), body)
     }
 
     pub(super) fn patch(&self, route: &str, body: &Value) -> Result<Answer> {
-        self.send(self.agent.patch(format!("{}{route}", self.base)), body)
+        self.send(self.agent.patch(self.url(route)), body)
     }
 
     pub(super) fn delete(&self, route: &str, body: &Value) -> Result<Answer> {
-        let request = self.agent.delete(format!("{}{route}", self.base));
+        let request = self.agent.delete(self.url(route));
         self.send(request.force_send_body(), body)
+    }
+
+    /// The URL of a route below MLflow's usual prefix, or of one that has its own.
+    fn url(&self, route: &str) -> String {
+        match route.starts_with('/') {
+            true => format!("{}{route}", self.base),
+            false => format!("{}/api/2.0/mlflow/{route}", self.base),
+        }
     }
 
     fn send(

@@ -1,16 +1,21 @@
-//! Searching runs.
+//! Searching runs, and the data sets that they read.
+
+use rusqlite::params;
 
 use super::SqliteStore;
 use super::experiments::{experiment_number, lifecycle_condition};
 use super::runs::{COLUMNS, NumberedRun, from_row, whole_run};
 use super::sql_filter::{SqlFilter, page_of};
-use crate::entities::{ExperimentId, Run};
+use crate::entities::{DatasetSummary, ExperimentId, Run};
 use crate::error::Result;
 use crate::requests::{Page, Search, ViewType};
 use crate::search::{Field, Order, PageWindow, RUNS};
 
 /// The most runs on one page.
 const MAX_RUNS: i64 = 50_000;
+
+/// The most data sets that are found.
+const MAX_DATASETS: i64 = 1000;
 
 impl SqliteStore {
     pub(super) fn find_runs(
@@ -66,6 +71,37 @@ impl SqliteStore {
                     .collect::<Result<_>>()?,
                 next_page_token: page.next_page_token,
             })
+        })
+    }
+}
+
+impl SqliteStore {
+    pub(super) fn find_datasets(
+        &self,
+        experiments: &[ExperimentId],
+    ) -> Result<Vec<DatasetSummary>> {
+        let experiments = experiments
+            .iter()
+            .map(experiment_number)
+            .collect::<Result<Vec<i64>>>()?;
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT DISTINCT d.experiment, d.name, d.digest, t.value
+                 FROM datasets d JOIN run_datasets u ON u.dataset = d.id
+                 LEFT JOIN run_dataset_tags t ON t.run = u.run AND t.dataset = u.dataset
+                                             AND t.key = 'mlflow.data.context'
+                 WHERE d.experiment IN (SELECT value FROM json_each(?1)) LIMIT ?2",
+            )?;
+            let experiments = serde_json::Value::from(experiments).to_string();
+            let rows = statement.query_map(params![experiments, MAX_DATASETS], |row| {
+                Ok(DatasetSummary {
+                    experiment_id: ExperimentId::from(row.get::<_, i64>(0)?.to_string()),
+                    name: row.get(1)?,
+                    digest: row.get(2)?,
+                    context: row.get(3)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 }

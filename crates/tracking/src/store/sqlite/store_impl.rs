@@ -3,9 +3,9 @@
 use super::SqliteStore;
 use crate::check::Phrasing;
 use crate::entities::{
-    AliasMove, DatasetInput, Experiment, ExperimentId, LifecycleStage, LoggedModel, LoggedModelId,
-    LoggedModelStatus, Metric, ModelInput, ModelOutput, ModelVersion, Param, RegisteredModel, Run,
-    RunId, RunInfo, Stage, Tag,
+    AliasMove, DatasetInput, DatasetSummary, Experiment, ExperimentId, LifecycleStage, LoggedModel,
+    LoggedModelId, LoggedModelStatus, Metric, ModelInput, ModelOutput, ModelVersion, Param,
+    RegisteredModel, Run, RunId, RunInfo, Stage, Tag,
 };
 use crate::error::Result;
 use crate::requests::{
@@ -115,6 +115,10 @@ impl TrackingStore for SqliteStore {
         models: &[ModelInput],
     ) -> Result<()> {
         self.put_inputs(run, datasets, models)
+    }
+
+    fn search_datasets(&self, experiments: &[ExperimentId]) -> Result<Vec<DatasetSummary>> {
+        self.find_datasets(experiments)
     }
 
     fn log_outputs(&self, run: &RunId, models: &[ModelOutput]) -> Result<()> {
