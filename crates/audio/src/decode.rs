@@ -36,16 +36,20 @@ pub struct DecodeLimits {
     pub max_bytes: u64,
     /// The longest sound.
     pub max_duration: Seconds,
+    /// The most samples after mixing, which bounds the memory that they take
+    /// whatever rate the file claims.
+    pub max_samples: usize,
     /// The most channels.
     pub max_channels: u16,
 }
 
 impl Default for DecodeLimits {
-    /// 2 GiB, 4 hours, 64 channels.
+    /// 2 GiB, 4 hours at any rate, 64 channels.
     fn default() -> Self {
         Self {
             max_bytes: 2 << 30,
             max_duration: Seconds(4.0 * 3600.0),
+            max_samples: usize::MAX,
             max_channels: 64,
         }
     }

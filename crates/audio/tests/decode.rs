@@ -375,6 +375,16 @@ fn limits_are_kept() {
         assert!(matches!(refused, Err(AudioError::TooLong { .. })));
     }
     let limits = DecodeLimits {
+        max_samples: 4_410,
+        ..DecodeLimits::default()
+    };
+    for bytes in [WavFile::tone().bytes(), data("tone.mp3"), data("tone.aiff")] {
+        match decode_bytes(bytes, Path::new("a"), &limits) {
+            Err(AudioError::TooLong { max_duration, .. }) => assert!(max_duration.0 < 1.0),
+            other => panic!("{other:?}"),
+        }
+    }
+    let limits = DecodeLimits {
         max_channels: 1,
         ..DecodeLimits::default()
     };

@@ -3,6 +3,7 @@
 //! What the commands do lives in [`crate::commands`]; what can be set besides
 //! lives in [`crate::settings`].
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     Audit(AuditArguments),
     /// Write a file's mel spectrogram as numbers (.npy) or as a picture (.png)
     Features(FeaturesArguments),
+    /// Serve the web application, its API and MLflow's
+    Serve(ServeArguments),
     /// Synthesize a small collection, train on it and classify a fresh clip
     Demo(DemoArguments),
     /// Measure how fast this machine is at features, training and classifying
@@ -385,6 +388,25 @@ pub(crate) enum ScaleArgument {
     Power,
     /// Decibels against 1.0
     Db,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Where to listen; port 0 for any free one, 0.0.0.0 for the whole network
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) addr: SocketAddr,
+    /// An alias of the registry that is followed, a model folder, or the name of one below the home folder
+    #[arg(long, value_name = "ALIAS|PATH", default_value = "champion")]
+    pub(crate) model: String,
+    /// Let only bearers of tokens in: a file with `viewer TOKEN` or `editor TOKEN` on each line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) auth_token_file: Option<PathBuf>,
+    /// Answer to this host name, too, beside local and private ones; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_host: Vec<String>,
+    /// Take changes from pages of this origin, too, such as https://lab.example; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<String>,
 }
 
 #[derive(Debug, Args)]

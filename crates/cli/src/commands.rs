@@ -14,6 +14,7 @@ pub(crate) mod init;
 pub(crate) mod lineage;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod serve;
 pub(crate) mod train;
 
 use std::io::Write;

@@ -70,6 +70,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Evaluate(evaluate) => commands::evaluate::run(common, evaluate),
         Command::Audit(audit) => commands::audit::run(common, audit),
         Command::Features(features) => commands::features::run(common, features),
+        Command::Serve(serve) => commands::serve::run(common, serve),
         Command::Demo(demo) => commands::demo::run(common, demo),
         Command::Bench(bench) => commands::bench::run(common, bench),
         Command::Config(config) => commands::config::run(common, config),

@@ -5,13 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Which of our crates each may import.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("audio", &[]),
     ("dataset", &["biophony-audio"]),
     ("nn", &[]),
     ("model", &["biophony-audio", "biophony-nn"]),
     ("pipeline", &[]),
     ("tracking", &[]),
+    (
+        "web",
+        &[
+            "biophony-audio",
+            "biophony-model",
+            "biophony-pipeline",
+            "biophony-tracking",
+        ],
+    ),
     (
         "cli",
         &[
@@ -20,12 +29,14 @@ const ARROWS: [(&str, &[&str]); 7] = [
             "biophony-model",
             "biophony-nn",
             "biophony-pipeline",
+            "biophony-tracking",
+            "biophony-web",
         ],
     ),
 ];
 
 /// Heavy dependencies and the crates that are their homes.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("symphonia", &["audio"]),
     ("rubato", &["audio"]),
     ("prost", &["model"]),
@@ -33,6 +44,8 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("axum", &["tracking", "web"]),
     ("tower-http", &["tracking", "web"]),
     ("tokio", &["tracking", "web"]),
+    ("hyper", &["tracking", "web"]),
+    ("rust-embed", &["web"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
 ];

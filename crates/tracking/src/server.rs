@@ -30,7 +30,8 @@ use tokio::sync::oneshot;
 use crate::artifacts::ArtifactStore;
 use crate::store::TrackingStore;
 
-pub use guard::{Access, Role};
+pub use guard::{Access, Refusal, Role, TOKEN_COOKIE, is_public, is_search, refuse};
+pub use reply::unknown_route;
 
 /// The release of MLflow whose API this is.
 pub const MLFLOW_VERSION: &str = "3.17.2";
@@ -59,17 +60,28 @@ impl Service {
 
 /// The routes, with everything that stands before them.
 pub fn app(service: Service) -> Router {
-    routes::router()
-        .merge(artifact_routes::router())
-        .merge(part_routes::router())
-        .fallback(reply::unknown_route)
-        .method_not_allowed_fallback(reply::wrong_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+    open_routes()
+        .fallback(unknown_route)
         .layer(middleware::from_fn_with_state(
             service.clone(),
             guard::guard,
         ))
         .with_state(service)
+}
+
+/// The routes alone, for a server that has others beside them. It must ask
+/// [`Access::admit`] about every request, and answers what is no route with
+/// [`unknown_route`].
+pub fn routes(service: Service) -> Router {
+    open_routes().with_state(service)
+}
+
+fn open_routes() -> Router<Service> {
+    routes::router()
+        .merge(artifact_routes::router())
+        .merge(part_routes::router())
+        .method_not_allowed_fallback(reply::wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 
 /// A running server. Dropping it stops it.

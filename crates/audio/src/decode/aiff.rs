@@ -41,7 +41,7 @@ pub(super) fn decode(file: &[u8], job: &Job) -> Result<Sound, AudioError> {
         channels,
         &mut mixer,
     )
-    .map_err(|_| job.too_long())?;
+    .map_err(|_| job.too_long(common.rate))?;
     let Common {
         coding,
         channels,

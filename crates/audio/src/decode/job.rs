@@ -34,11 +34,11 @@ impl Job<'_> {
         }
     }
 
-    /// The sound is longer than the limits allow.
-    pub(super) fn too_long(&self) -> AudioError {
+    /// The sound is longer than the limits allow at this rate.
+    pub(super) fn too_long(&self, rate: SampleRate) -> AudioError {
         AudioError::TooLong {
             path: self.path.to_path_buf(),
-            max_duration: self.limits.max_duration,
+            max_duration: rate.duration_of(self.max_samples(rate)),
         }
     }
 
@@ -70,6 +70,7 @@ impl Job<'_> {
     /// The most samples that a clip at this rate may have.
     pub(super) fn max_samples(&self, rate: SampleRate) -> usize {
         rate.samples_in(self.limits.max_duration)
+            .min(self.limits.max_samples)
     }
 }
 

@@ -382,7 +382,7 @@ impl<'a> Playback<'a> {
         }
         self.mixer
             .push_planar(&mut self.planes)
-            .map_err(|_| self.job.too_long())?;
+            .map_err(|_| self.job.too_long(rate))?;
         Ok(None)
     }
 }

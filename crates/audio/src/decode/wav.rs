@@ -145,7 +145,7 @@ impl<'a> Format<'a> {
         let coding = self.sample_coding(job)?;
         let mut mixer = Mixer::new(coding.full_scale(), job.max_samples(self.rate));
         mix_samples(payload, coding, self.channels.into(), &mut mixer)
-            .map_err(|_| job.too_long())?;
+            .map_err(|_| job.too_long(self.rate))?;
         let bits = match self.tag {
             0x0001 => u32::from(self.bits),
             _ => 8 * coding.bytes() as u32,
@@ -217,7 +217,7 @@ impl<'a> Format<'a> {
             }
             _ => adpcm::mix_ima(payload, layout, n_frames, &mut mixer),
         };
-        done.map_err(|_| job.too_long())?;
+        done.map_err(|_| job.too_long(self.rate))?;
         Ok(Sound::new(
             mixer,
             "WAV",

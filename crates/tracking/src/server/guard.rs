@@ -4,13 +4,19 @@
 //! A page of another site, open in the same browser, can send requests to a server
 //! on the user's machine, and by rebinding a name it can even read the answers. The
 //! check of `Host` stops the latter, that of `Origin` the former.
+//!
+//! A server that has other routes beside these asks [`Access::admit`] about all of
+//! them and says no in its own words; [`Access::role_of`] is for a page that asks
+//! for a token.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, Method, StatusCode};
+use axum::http::header::{
+    AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderName, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -26,6 +32,22 @@ pub enum Role {
     /// Reading and writing.
     Editor,
 }
+
+/// Why a request is turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The host name is not one of this server: perhaps a rebound one.
+    ForeignHost,
+    /// The page that asks for a change is of another site.
+    ForeignOrigin,
+    /// It came without a token, or with a wrong one.
+    Unauthenticated,
+    /// Its token is a viewer's, and it would change something.
+    NeedsEditor,
+}
+
+/// The cookie in which a browser keeps its token.
+pub const TOKEN_COOKIE: &str = "biophony_token";
 
 /// Who may use the server. The default is for one machine: local and private host
 /// names, no tokens.
@@ -89,6 +111,69 @@ impl Access {
         self
     }
 
+    /// Whether there are tokens, so that people have to say who they are.
+    pub fn asks_for_tokens(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
+    /// What a token allows, if it is one of ours.
+    pub fn role_of(&self, token: &str) -> Option<Role> {
+        // Every token is compared in full, so that the time tells nothing.
+        self.tokens
+            .iter()
+            .filter(|(known, _)| equal_in_constant_time(known.as_bytes(), token.as_bytes()))
+            .map(|(_, role)| *role)
+            .max()
+    }
+
+    /// Decides about one request. `only_asks` says that it changes nothing although
+    /// its method could.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which it is to be turned away.
+    pub fn admit(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        only_asks: bool,
+    ) -> Result<Role, Refusal> {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let host = text(HOST).ok_or(Refusal::ForeignHost)?;
+        if !self.allows_host(host) {
+            return Err(Refusal::ForeignHost);
+        }
+        let is_reading = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        // A browser lets any page open a socket, and says which one it was.
+        let acts = !is_reading || headers.contains_key(UPGRADE);
+        let origin = headers
+            .get(ORIGIN)
+            .map(|value| value.to_str().unwrap_or_default());
+        let is_own_page = origin.is_none_or(|origin| is_same_place(origin, host));
+        if acts && !is_own_page && !origin.is_some_and(|origin| self.allows_origin(origin)) {
+            return Err(Refusal::ForeignOrigin);
+        }
+        if !self.asks_for_tokens() {
+            return Ok(Role::Editor);
+        }
+        let presented = match credential(headers) {
+            // Browsers send cookies along whichever page asks.
+            None if is_own_page => cookie(headers),
+            found => found,
+        };
+        let role = presented
+            .and_then(|token| self.role_of(&token))
+            .ok_or(Refusal::Unauthenticated)?;
+        let needed = match is_reading || only_asks {
+            true => Role::Viewer,
+            false => Role::Editor,
+        };
+        match role >= needed {
+            true => Ok(role),
+            false => Err(Refusal::NeedsEditor),
+        }
+    }
+
     fn allows_host(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
         is_local_name(&name) || is_private_address(&name) || self.hosts.contains(&name)
@@ -98,20 +183,6 @@ impl Access {
         let name = origin.split_once("://").map_or("", |(_, host)| host);
         is_local_name(&without_port(name).to_ascii_lowercase())
             || self.origins.iter().any(|allowed| allowed == origin)
-    }
-
-    /// The role of whoever sends these headers.
-    fn role(&self, headers: &HeaderMap) -> Option<Role> {
-        if self.tokens.is_empty() {
-            return Some(Role::Editor);
-        }
-        let presented = credential(headers)?;
-        // Every token is compared in full, so that the time tells nothing.
-        self.tokens
-            .iter()
-            .filter(|(token, _)| equal_in_constant_time(token.as_bytes(), presented.as_bytes()))
-            .map(|(_, role)| *role)
-            .max()
     }
 }
 
@@ -142,41 +213,31 @@ pub(super) async fn guard(
 }
 
 fn refusal(access: &Access, request: &Request) -> Option<Response> {
-    let path = request.uri().path();
-    if matches!(path, "/health" | "/version") {
+    if is_public(request.uri()) {
         return None;
     }
-    let headers = request.headers();
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if !text(HOST).is_some_and(|host| access.allows_host(host)) {
-        return Some(
-            (
-                StatusCode::FORBIDDEN,
-                "Invalid Host header - possible DNS rebinding attack detected",
-            )
-                .into_response(),
-        );
-    }
-    let is_change = !matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    );
-    let is_foreign = headers.contains_key(ORIGIN)
-        && !text(ORIGIN).is_some_and(|origin| access.allows_origin(origin));
-    if is_change && is_foreign {
-        return Some((StatusCode::FORBIDDEN, "Cross-origin request blocked").into_response());
-    }
-    let needed = if is_change && !is_search(request.method(), path) {
-        Role::Editor
-    } else {
-        Role::Viewer
-    };
-    match access.role(headers) {
-        Some(role) if role >= needed => None,
-        Some(_) => Some(reply::error(&TrackingError::PermissionDenied(
+    let only_asks = is_search(request.method(), request.uri());
+    let admitted = access.admit(request.method(), request.headers(), only_asks);
+    admitted.err().map(refuse)
+}
+
+/// Whether everybody may ask this, from wherever: it tells nothing.
+pub fn is_public(uri: &Uri) -> bool {
+    matches!(uri.path(), "/health" | "/version")
+}
+
+/// Turns a request away as MLflow's server would.
+pub fn refuse(refusal: Refusal) -> Response {
+    let plain = |text: &'static str| (StatusCode::FORBIDDEN, text).into_response();
+    match refusal {
+        Refusal::ForeignHost => {
+            plain("Invalid Host header - possible DNS rebinding attack detected")
+        }
+        Refusal::ForeignOrigin => plain("Cross-origin request blocked"),
+        Refusal::NeedsEditor => reply::error(&TrackingError::PermissionDenied(
             "Permission denied: the token is a viewer's, and this changes something".to_owned(),
-        ))),
-        None => {
+        )),
+        Refusal::Unauthenticated => {
             let mut response = reply::error(&TrackingError::Unauthenticated(
                 "You are not authenticated. Set MLFLOW_TRACKING_TOKEN to a token of this server."
                     .to_owned(),
@@ -185,16 +246,16 @@ fn refusal(access: &Access, request: &Request) -> Option<Response> {
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"mlflow\""),
             );
-            Some(response)
+            response
         }
     }
 }
 
-/// Whether a request with a body only asks.
-fn is_search(method: &Method, path: &str) -> bool {
+/// Whether a request to this API only asks, although it has a body.
+pub fn is_search(method: &Method, uri: &Uri) -> bool {
     let route = ["/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/"]
         .iter()
-        .find_map(|prefix| path.strip_prefix(prefix));
+        .find_map(|prefix| uri.path().strip_prefix(prefix));
     *method == Method::POST
         && matches!(
             route,
@@ -226,6 +287,23 @@ fn credential(headers: &HeaderMap) -> Option<String> {
             .map(|(_, password)| password.to_owned());
     }
     None
+}
+
+/// The token that a browser keeps.
+fn cookie(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(COOKIE).iter();
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == TOKEN_COOKIE)
+        .map(|(_, value)| value.to_owned())
+}
+
+/// Whether a page's origin is the very server that is asked, port and all.
+fn is_same_place(origin: &str, host: &str) -> bool {
+    let scheme_and_host = origin.split_once("://");
+    scheme_and_host.is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host))
 }
 
 fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
@@ -312,6 +390,74 @@ mod tests {
         ] {
             assert!(!access.allows_origin(bad), "{bad}");
         }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn a_page_of_this_server_may_act_under_whichever_name_it_was_opened() {
+        let access = Access::default();
+        let phone = [
+            ("host", "192.168.1.7:8443"),
+            ("origin", "https://192.168.1.7:8443"),
+        ];
+        assert_eq!(
+            access.admit(&Method::POST, &headers(&phone), false),
+            Ok(Role::Editor)
+        );
+        let neighbour = [
+            ("host", "192.168.1.7:8443"),
+            ("origin", "https://192.168.1.8:8443"),
+        ];
+        let refused = access.admit(&Method::POST, &headers(&neighbour), false);
+        assert_eq!(refused, Err(Refusal::ForeignOrigin));
+    }
+
+    #[test]
+    fn a_socket_is_not_opened_for_a_page_of_another_site() {
+        let asked = [
+            ("host", "127.0.0.1:8080"),
+            ("origin", "http://evil.example"),
+            ("upgrade", "websocket"),
+        ];
+        let refused = Access::default().admit(&Method::GET, &headers(&asked), false);
+        assert_eq!(refused, Err(Refusal::ForeignOrigin));
+    }
+
+    #[test]
+    fn a_cookie_counts_for_pages_of_this_server_only() {
+        let access = Access::default()
+            .with_tokens("viewer fedcba9876543210")
+            .expect("reads");
+        let cookie = ("cookie", "a=b; biophony_token=fedcba9876543210");
+        let own = [
+            ("host", "localhost:80"),
+            ("origin", "http://localhost:80"),
+            cookie,
+        ];
+        assert_eq!(
+            access.admit(&Method::GET, &headers(&own), false),
+            Ok(Role::Viewer)
+        );
+        let refused = access.admit(&Method::POST, &headers(&own), false);
+        assert_eq!(refused, Err(Refusal::NeedsEditor));
+        assert_eq!(
+            access.admit(&Method::POST, &headers(&own), true),
+            Ok(Role::Viewer)
+        );
+        let other = [
+            ("host", "localhost:80"),
+            ("origin", "http://localhost:81"),
+            cookie,
+        ];
+        let refused = access.admit(&Method::GET, &headers(&other), false);
+        assert_eq!(refused, Err(Refusal::Unauthenticated));
     }
 
     #[test]

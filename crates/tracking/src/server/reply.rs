@@ -86,7 +86,7 @@ fn with_causes(error: &TrackingError) -> String {
 }
 
 /// What is not here: a part of MLflow that we leave out, or no route at all.
-pub(super) async fn unknown_route(method: Method, uri: Uri) -> Response {
+pub async fn unknown_route(method: Method, uri: Uri) -> Response {
     let path = uri.path();
     if path.starts_with("/api/") || path.starts_with("/ajax-api/") || path == "/graphql" {
         return error(&TrackingError::NotImplemented(format!(

@@ -1,0 +1,43 @@
+//! The browser application and its API: one process for people who want to know
+//! what sings, for those who train, and for MLflow's clients.
+//!
+//! The way through the crate:
+//!
+//! 1. [`Config`] says what is served; [`WebState::new`] opens it. The model in use
+//!    is followed as the registry moves its alias: see [`ModelSlot`].
+//! 2. [`app`] is every route without a socket: pages, `/api/v1` and MLflow's API,
+//!    behind one guard.
+//! 3. [`Server::start`] listens; [`Server::wait`] serves until the process is asked
+//!    to stop, and lets what is under way come to its end.
+//!
+//! The domain stays synchronous. Classifying happens on a few threads with a queue
+//! of bounded length ([`Limits`]); `async` is for sockets alone.
+//!
+//! Nothing here knows the command line, trains a model, or runs a pipeline: what
+//! needs that comes in as a hook ([`ExampleClips`]).
+
+#![forbid(unsafe_code)]
+
+mod api;
+mod assets;
+mod classify;
+mod error;
+mod guard;
+mod hooks;
+mod limits;
+mod model_slot;
+mod pages;
+mod pool;
+mod router;
+mod server;
+mod state;
+mod upload;
+mod view;
+
+pub use error::{ApiError, WebError};
+pub use hooks::{ExampleClip, ExampleClips};
+pub use limits::Limits;
+pub use model_slot::{Identity, ModelChoice, ModelSlot, Served};
+pub use router::app;
+pub use server::Server;
+pub use state::{Config, WebState};

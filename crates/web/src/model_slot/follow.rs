@@ -1,0 +1,238 @@
+//! Finding out which model should be in use, and loading it beside the one that is.
+//!
+//! A thread looks several times a second: the registry may be changed by this
+//! server, by a training in another process, or on a server elsewhere. Looking costs
+//! one indexed read. A model is loaded, and all of it checked, before it takes the
+//! place of the old one; one that cannot be loaded leaves the old one in place.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use biophony_model::{ModelError, Predictor};
+use biophony_tracking::{ArtifactStore, ErrorCode, TrackingStore};
+
+use super::{Identity, ModelChoice, ModelSlot, Served, Slot};
+use crate::error::{WebError, with_causes};
+use crate::state::Config;
+
+/// How long a change of the registry may go unnoticed.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// How long a model that could not be loaded is left alone.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Keeps a slot filled with the model that should be in it.
+pub(crate) struct Follower {
+    choice: ModelChoice,
+    tracking: Arc<dyn TrackingStore>,
+    artifacts: ArtifactStore,
+    registered_model: String,
+    home: PathBuf,
+    /// What the slot holds, so that the same is not loaded twice.
+    loaded: Option<Wanted>,
+    failed: Option<(Wanted, Instant)>,
+}
+
+/// A bundle on this machine that should be in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    folder: PathBuf,
+    name: String,
+    version: Option<u32>,
+    alias: Option<String>,
+    run_id: Option<String>,
+    /// When `bundle.json` was written, and its size: another bundle may have taken
+    /// the folder's place.
+    stamp: Option<(SystemTime, u64)>,
+}
+
+impl Follower {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            choice: config.model.clone(),
+            tracking: Arc::clone(&config.tracking),
+            artifacts: config.artifacts.clone(),
+            registered_model: config.registered_model.clone(),
+            home: config.home.clone(),
+            loaded: None,
+            failed: None,
+        }
+    }
+
+    /// Fills a slot, and keeps it filled for as long as somebody has it.
+    pub(crate) fn start(mut self) -> Result<ModelSlot, WebError> {
+        let slot = ModelSlot::default();
+        match &self.choice {
+            // Named by the user: better said now than on a page later.
+            ModelChoice::Folder(folder) => {
+                let wanted = Wanted::bare(folder.clone(), None);
+                let served = load(&wanted).map_err(|source| WebError::Model {
+                    path: folder.clone(),
+                    source,
+                })?;
+                slot.replace(Some(Arc::new(served)));
+                self.loaded = Some(wanted);
+            }
+            ModelChoice::Alias(_) => self.look(&slot),
+        }
+        let watched = Arc::downgrade(&slot.inner);
+        std::thread::Builder::new()
+            .name("model-follower".to_owned())
+            .spawn(move || self.follow(&watched))
+            .map_err(|source| WebError::System {
+                doing: "start a thread",
+                source,
+            })?;
+        Ok(slot)
+    }
+
+    fn follow(&mut self, watched: &Weak<Slot>) {
+        loop {
+            std::thread::sleep(EVERY);
+            let Some(inner) = watched.upgrade() else {
+                return;
+            };
+            self.look(&ModelSlot { inner });
+        }
+    }
+
+    /// Looks once, and swaps the model if another one should be in use.
+    fn look(&mut self, slot: &ModelSlot) {
+        let wanted = match self.wanted() {
+            Ok(Some(wanted)) => wanted,
+            Ok(None) => {
+                if self.loaded.take().is_some() {
+                    slot.replace(None);
+                }
+                slot.complain(None);
+                return;
+            }
+            // What is in use stays: a registry that cannot be asked is no reason to
+            // stop answering.
+            Err(problem) => return slot.complain(Some(problem)),
+        };
+        if self.loaded.as_ref() == Some(&wanted) {
+            return slot.complain(None);
+        }
+        let left_alone =
+            |(failed, at): &(Wanted, Instant)| *failed == wanted && at.elapsed() < RETRY;
+        if self.failed.as_ref().is_some_and(left_alone) {
+            return;
+        }
+        match load(&wanted) {
+            Ok(served) => {
+                slot.replace(Some(Arc::new(served)));
+                slot.complain(None);
+                self.loaded = Some(wanted);
+                self.failed = None;
+            }
+            Err(error) => {
+                slot.complain(Some(format!(
+                    "the model in `{}` cannot be used: {}",
+                    wanted.folder.display(),
+                    with_causes(&error)
+                )));
+                self.failed = Some((wanted, Instant::now()));
+            }
+        }
+    }
+
+    fn wanted(&self) -> Result<Option<Wanted>, String> {
+        match &self.choice {
+            ModelChoice::Folder(folder) => Ok(Some(Wanted::bare(folder.clone(), None))),
+            ModelChoice::Alias(alias) => match self.registered(alias)? {
+                Some(wanted) => Ok(Some(wanted)),
+                None if alias == biophony_tracking::CHAMPION => self.pointed_at(),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// The version that the alias means.
+    fn registered(&self, alias: &str) -> Result<Option<Wanted>, String> {
+        let name = &self.registered_model;
+        let version = match self.tracking.get_model_version_by_alias(name, alias) {
+            Ok(version) => version,
+            Err(error) if is_absence(error.code()) => return Ok(None),
+            Err(error) => return Err(with_causes(&error)),
+        };
+        let folder = self
+            .artifacts
+            .local_path(&version.source)
+            .map_err(|error| {
+                format!(
+                    "version {} of `{name}` is not on this machine ({error}); serve it with \
+                     `--model FOLDER`",
+                    version.version
+                )
+            })?;
+        Ok(Some(Wanted {
+            stamp: stamp(&folder),
+            folder,
+            name: version.name,
+            version: Some(version.version),
+            alias: Some(alias.to_owned()),
+            run_id: version.run_id.map(|run| run.to_string()),
+        }))
+    }
+
+    /// The bundle that the file `models/champion` of the home folder names: a model
+    /// that was put into use before there was a registry.
+    fn pointed_at(&self) -> Result<Option<Wanted>, String> {
+        let models = self.home.join("models");
+        let Ok(name) = std::fs::read_to_string(models.join("champion")) else {
+            return Ok(None);
+        };
+        let folder = models.join(name.trim());
+        if !folder.join("bundle.json").is_file() {
+            return Ok(None);
+        }
+        Ok(Some(Wanted::bare(folder, Some("champion".to_owned()))))
+    }
+}
+
+/// Whether a registry says by this that there is no such model, or no such alias.
+fn is_absence(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::ResourceDoesNotExist | ErrorCode::InvalidParameterValue
+    )
+}
+
+impl Wanted {
+    /// A bundle that no registry knows of.
+    fn bare(folder: PathBuf, alias: Option<String>) -> Self {
+        let absolute = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
+        let name = absolute.file_name().unwrap_or(absolute.as_os_str());
+        Self {
+            stamp: stamp(&folder),
+            name: name.to_string_lossy().into_owned(),
+            folder,
+            version: None,
+            alias,
+            run_id: None,
+        }
+    }
+}
+
+fn stamp(folder: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(folder.join("bundle.json")).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn load(wanted: &Wanted) -> Result<Served, ModelError> {
+    let predictor = Predictor::open(&wanted.folder)?;
+    let document = std::fs::read(wanted.folder.join("bundle.json")).unwrap_or_default();
+    let digest = blake3::hash(&document).to_hex();
+    Ok(Served {
+        predictor,
+        identity: Identity {
+            name: wanted.name.clone(),
+            version: wanted.version,
+            alias: wanted.alias.clone(),
+            run_id: wanted.run_id.clone(),
+            digest: digest[..16].to_owned(),
+        },
+    })
+}

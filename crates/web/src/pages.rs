@@ -1,0 +1,74 @@
+//! Pages for people: server-rendered, each a template of `templates/`.
+//!
+//! A page's file offers its route and that of its JSON twin. What all pages share is
+//! [`Frame`] and `templates/base.html`.
+
+mod home;
+
+use askama::Template;
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::error::ApiError;
+use crate::state::WebState;
+
+/// The routes of all pages.
+pub(crate) fn router() -> Router<WebState> {
+    Router::new().merge(home::router())
+}
+
+/// What `base.html` needs to know: every page's template has a field `frame`.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    /// Stands in the browser's tab.
+    pub(crate) title: String,
+    /// The entry of the navigation that is lit: `classify`, `runs`, `models`,
+    /// `pipelines`, `data`, or nothing.
+    pub(crate) place: &'static str,
+}
+
+impl Frame {
+    pub(crate) fn new(title: impl Into<String>, place: &'static str) -> Self {
+        Self {
+            title: title.into(),
+            place,
+        }
+    }
+}
+
+/// Fills a template in.
+pub(crate) fn render(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(html) => {
+            let kind = HeaderValue::from_static("text/html; charset=utf-8");
+            ([(header::CONTENT_TYPE, kind)], html).into_response()
+        }
+        Err(error) => {
+            ApiError::Internal(format!("a page cannot be drawn: {error}")).into_response()
+        }
+    }
+}
+
+/// A page that says what went wrong, with the error's status.
+pub(crate) fn error_page(error: &ApiError) -> Response {
+    if let ApiError::Internal(reason) = error {
+        eprintln!("web server: {reason}");
+    }
+    let page = ErrorPage {
+        frame: Frame::new("Something is missing", ""),
+        message: error.to_string(),
+        status: error.status().as_u16(),
+    };
+    let mut response = render(&page);
+    *response.status_mut() = error.status();
+    response
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Frame,
+    message: String,
+    status: u16,
+}

@@ -1,0 +1,45 @@
+//! `GET /`: classify sounds; without a model, how to come by one.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+
+use super::{Frame, render};
+use crate::state::WebState;
+
+pub(super) fn router() -> Router<WebState> {
+    Router::new().route("/", get(home))
+}
+
+#[derive(Template)]
+#[template(path = "classify.html")]
+struct ClassifyPage {
+    frame: Frame,
+    /// `None` where there is no model yet.
+    model: Option<ModelFacts>,
+    /// Why the model that should be in use is not.
+    problem: Option<String>,
+}
+
+struct ModelFacts {
+    name: String,
+    version: Option<u32>,
+    run_id: Option<String>,
+    labels: Vec<String>,
+}
+
+async fn home(State(state): State<WebState>) -> Response {
+    let model = state.models().current().map(|served| ModelFacts {
+        name: served.identity.name.clone(),
+        version: served.identity.version,
+        run_id: served.identity.run_id.clone(),
+        labels: served.predictor.labels().names().to_vec(),
+    });
+    render(&ClassifyPage {
+        frame: Frame::new("Classify", "classify"),
+        problem: state.models().problem(),
+        model,
+    })
+}

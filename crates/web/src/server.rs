@@ -1,0 +1,211 @@
+//! The socket: accepting, serving connections, and stopping in good order.
+//!
+//! Connections are served here rather than by `axum::serve`, because a server that
+//! strangers can reach needs what that leaves out: a time limit for request headers,
+//! a limit on connections, and a grace period that ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::error::WebError;
+use crate::router::app;
+use crate::state::WebState;
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The largest head: it has the longest queries, with a hundred runs in them.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The wait after the system had no file descriptor left for a connection.
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// A running server. Dropping it stops it.
+pub struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens on `address`, port 0 for any free one, and serves from threads of its
+    /// own. When this returns, connections are accepted.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on, or the system has no threads left.
+    pub fn start(address: SocketAddr, state: WebState) -> Result<Self, WebError> {
+        let system = |doing| move |source| WebError::System { doing, source };
+        let runtime = runtime().map_err(system("start threads"))?;
+        let listen = |source| WebError::Listen { address, source };
+        let listener = runtime
+            .block_on(TcpListener::bind(address))
+            .map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("web-server".to_owned())
+            .spawn(move || {
+                runtime.block_on(serve(listener, state, stopped));
+                // What still runs has had its time.
+                runtime.shutdown_background();
+            })
+            .map_err(system("start a thread"))?;
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the process is asked to end, by Ctrl-C or SIGTERM, and lets what
+    /// is under way come to its end. A second Ctrl-C ends it at once.
+    ///
+    /// # Errors
+    ///
+    /// When the system's signals cannot be listened to.
+    pub fn wait(self) -> Result<(), WebError> {
+        let system = |source| WebError::System {
+            doing: "listen for signals",
+            source,
+        };
+        let signals = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .map_err(system)?;
+        signals.block_on(asked_to_end()).map_err(system)?;
+        std::thread::spawn(move || {
+            if signals.block_on(asked_to_end()).is_ok() {
+                std::process::exit(130);
+            }
+        });
+        self.stop();
+        Ok(())
+    }
+
+    /// Lets what is under way come to its end, for some seconds, and stops.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The thread may have ended by itself; then nobody listens.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            // It has no result, and a panic in it has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Sockets need little; the work is done elsewhere.
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // Requests to the stores wait for one writer anyway; each thread costs memory.
+        .max_blocking_threads(16)
+        .thread_keep_alive(Duration::from_secs(5))
+        .thread_name("web")
+        .enable_io()
+        .enable_time()
+        .build()
+}
+
+async fn serve(listener: TcpListener, state: WebState, stopped: oneshot::Receiver<()>) {
+    let grace = state.limits().grace;
+    let connections = Arc::new(Semaphore::new(state.limits().connections));
+    let app = app(state.clone());
+    // Every connection holds a sender: when all are gone, so are the connections.
+    let (alive, mut ended) = mpsc::channel::<()>(1);
+    let mut stopped = pin!(stopped);
+    loop {
+        let next = async {
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            next = next => next,
+            // A dropped sender is a wish to stop, too.
+            _ = &mut stopped => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(stream, app.clone(), state.clone());
+                let alive = alive.clone();
+                tokio::spawn(async move {
+                    connection.await;
+                    drop((permit, alive));
+                });
+            }
+            Err(_) => tokio::time::sleep(BREATHER).await,
+        }
+    }
+    drop(listener);
+    state.stop();
+    drop(alive);
+    // `recv` ends when the last sender is gone.
+    let _ = tokio::time::timeout(grace, ended.recv()).await;
+}
+
+/// Serves one connection until it ends, or the server does.
+async fn connection(stream: TcpStream, app: Router, state: WebState) {
+    // Small answers go at once; without it they may wait for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .with_upgrades();
+    let mut served = pin!(served);
+    tokio::select! {
+        // Clients come and go; how a connection ended concerns nobody.
+        _ = served.as_mut() => {}
+        () = state.stopped() => {
+            served.as_mut().graceful_shutdown();
+            let _ = served.await;
+        }
+    }
+}
+
+/// Waits for Ctrl-C or a service manager's wish.
+async fn asked_to_end() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
