@@ -1,39 +1,28 @@
 //! The home folder: where runs and models are kept, and how they are named.
 //!
 //! ```text
+//! HOME/tracking.db      runs, metrics and the model registry, as MLflow has them
+//! HOME/mlartifacts/     files of these runs, and the models
 //! HOME/pipeline.db      runs of the pipeline, what they made and from what
 //! HOME/artifacts/       what they made, by content
 //! HOME/checkpoints/     trainings that have not come to their end
+//! HOME/locks/           what only one process may do at a time
 //! HOME/runs/NAME/       report.html, metrics.json and tables of run NAME
 //! HOME/models/NAME/     the bundle of run NAME, if it was put into use
-//! HOME/models/champion  the name of the bundle in use
 //! ```
+//!
+//! Which of the models is in use is said by the registry: see
+//! [`crate::tracking`].
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use biophony_model::{Bundle, Existing};
+use anyhow::{Context, Result};
 use biophony_pipeline::Store;
 
-/// The file that names the model in use.
-const CHAMPION: &str = "champion";
+use crate::tracking::{Champion, bundle_digest};
 
-/// The model in use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Champion {
-    pub(crate) name: String,
-    pub(crate) path: PathBuf,
-    /// As by [`bundle_digest`].
-    pub(crate) digest: String,
-}
-
-/// The BLAKE3 of `bundle.json`, which itself names the digests of the rest.
-pub(crate) fn bundle_digest(bundle: &Path) -> Result<String> {
-    let path = bundle.join("bundle.json");
-    let bytes =
-        std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(blake3::hash(&bytes).to_hex().to_string())
-}
+/// The file by which earlier programs named the model in use.
+const OLD_CHAMPION: &str = "champion";
 
 /// The folder given by `--home`, created when something is first written.
 #[derive(Debug, Clone)]
@@ -48,9 +37,30 @@ impl Home {
         }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn create(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.root)
+            .with_context(|| format!("cannot create `{}`", self.root.display()))
+    }
+
     /// Where unfinished trainings keep their state.
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.root.join("checkpoints")
+    }
+
+    pub(crate) fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
+    pub(crate) fn tracking_database(&self) -> PathBuf {
+        self.root.join("tracking.db")
+    }
+
+    pub(crate) fn tracked_artifacts(&self) -> PathBuf {
+        self.root.join("mlartifacts")
     }
 
     pub(crate) fn run(&self, name: &str) -> PathBuf {
@@ -61,20 +71,51 @@ impl Home {
         self.root.join("models").join(name)
     }
 
-    /// Runs, artifacts and the cache.
+    /// Runs of the pipeline, artifacts and the cache.
     pub(crate) fn pipelines(&self) -> Result<Store> {
-        std::fs::create_dir_all(&self.root)
-            .with_context(|| format!("cannot create `{}`", self.root.display()))?;
+        self.create()?;
         Ok(Store::open(&self.root)?)
     }
 
-    /// The model in use, if there is one.
+    /// Lays a bundle out in `models/NAME` for people to look at and take away;
+    /// returns where it is. Where the system can, the files are the same, not
+    /// copies.
+    pub(crate) fn lay_out_model(&self, name: &str, bundle: &Path) -> Result<PathBuf> {
+        let target = self.model(name);
+        let digest = bundle_digest(bundle)?;
+        if bundle_digest(&target).is_ok_and(|there| there == digest) {
+            return Ok(target);
+        }
+        let models = self.root.join("models");
+        let lay_out = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&models)?;
+            let scratch = tempfile::Builder::new()
+                .prefix(&format!(".{name}.new-"))
+                .tempdir_in(&models)?;
+            for entry in std::fs::read_dir(bundle)? {
+                let entry = entry?;
+                let copy = scratch.path().join(entry.file_name());
+                if std::fs::hard_link(entry.path(), &copy).is_err() {
+                    std::fs::copy(entry.path(), &copy)?;
+                }
+            }
+            if target.exists() {
+                std::fs::remove_dir_all(&target)?;
+            }
+            readable_by_all(scratch.path())?;
+            std::fs::rename(scratch.keep(), &target)
+        };
+        lay_out().with_context(|| format!("cannot lay out `{}`", target.display()))?;
+        Ok(target)
+    }
+
+    /// The model that an earlier program put into use, which named it in a file.
     ///
     /// # Errors
     ///
     /// When it is there and cannot be read.
-    pub(crate) fn champion(&self) -> Result<Option<Champion>> {
-        let pointer = self.root.join("models").join(CHAMPION);
+    pub(crate) fn old_champion(&self) -> Result<Option<Champion>> {
+        let pointer = self.model(OLD_CHAMPION);
         let name = match std::fs::read_to_string(&pointer) {
             Ok(name) => name.trim().to_owned(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -94,61 +135,20 @@ impl Home {
         }))
     }
 
-    /// Copies a bundle to `models/NAME` and puts it into use; returns where it
-    /// is. A bundle that is in use already stays where it is.
-    pub(crate) fn promote(&self, name: &str, bundle: &Path) -> Result<PathBuf> {
-        let digest = bundle_digest(bundle)?;
-        if let Some(champion) = self.champion()?
-            && champion.digest == digest
-        {
-            return Ok(champion.path);
-        }
-        let target = self.model(name);
-        let is_there = bundle_digest(&target).is_ok_and(|there| there == digest);
-        if !is_there {
-            Bundle::load(bundle)?.save(&target, Existing::Replace)?;
-        }
-        self.set_champion(name)?;
-        Ok(target)
+    /// Removes the file that [`Home::old_champion`] reads.
+    pub(crate) fn forget_old_champion(&self) -> Result<()> {
+        let pointer = self.model(OLD_CHAMPION);
+        std::fs::remove_file(&pointer)
+            .with_context(|| format!("cannot remove `{}`", pointer.display()))
     }
+}
 
-    /// Makes `name` the model that commands use when none is named.
-    fn set_champion(&self, name: &str) -> Result<()> {
-        let models = self.root.join("models");
-        let target = models.join(CHAMPION);
-        let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&models)?;
-            std::io::Write::write_all(&mut file, name.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(&target)?;
-            Ok(())
-        };
-        write().with_context(|| format!("cannot write `{}`", target.display()))
+/// Temporary folders are made for one user alone; this one stays.
+fn readable_by_all(folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
     }
-
-    /// Finds a model: a folder, a name below the home folder, or the one in use.
-    pub(crate) fn find_model(&self, wanted: Option<&str>) -> Result<PathBuf> {
-        let Some(wanted) = wanted else {
-            let champion = self.champion()?.with_context(|| {
-                format!(
-                    "there is no model in `{}` yet; make one with `biophony train DIR`, or name a model folder with `--model`",
-                    self.root.display()
-                )
-            })?;
-            return Ok(champion.path);
-        };
-        let as_folder = PathBuf::from(wanted);
-        if as_folder.join("bundle.json").is_file() {
-            return Ok(as_folder);
-        }
-        let below_home = self.model(wanted);
-        if below_home.join("bundle.json").is_file() {
-            return Ok(below_home);
-        }
-        bail!(
-            "there is no model `{wanted}`: neither `{}` nor `{}` holds a bundle.json",
-            as_folder.display(),
-            below_home.display()
-        )
-    }
+    Ok(())
 }

@@ -1,5 +1,5 @@
 //! Carrying out the pipeline of [`crate::stages`]: in which store, told to whom,
-//! and what is laid out in the home folder afterwards.
+//! and what becomes of the model afterwards.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,11 +9,13 @@ use biophony_pipeline::{
     Folder, Hook, Level, LogLine, OutputRecord, Reuse, RunId, RunObserver, RunOptions, RunState,
     StepRecord, StepState, Store,
 };
+use biophony_tracking::{LoggedModel, RunStatus, Tag};
 
 use crate::home::Home;
 use crate::progress::note;
 use crate::stages::watch::Interrupt;
 use crate::stages::{Deployment, Judged, PIPELINE, Request, assemble};
+use crate::tracking::{Both, Candidate, Recorder, Results, Tracking, tag};
 
 /// A run that came to its end, and where things are.
 pub(crate) struct Finished {
@@ -36,46 +38,120 @@ pub(crate) enum Start {
     GoOn(Option<RunId>),
 }
 
-/// Runs the pipeline.
+/// Runs the pipeline and records it.
 pub(crate) fn launch(home: &Home, request: &Request, start: Start) -> Result<Finished> {
-    let interrupt = Interrupt::listen()?;
     let store = home.pipelines()?;
-    let stages = assemble(request, home, &interrupt)?;
-    let run = &request.settings.run;
-    let mut options = RunOptions {
-        workers: rayon::current_num_threads(),
-        project: std::env::current_dir().ok(),
-        config: request.to_json(),
-        on_success: hooks(&run.on_success)?,
-        on_failure: hooks(&run.on_failure)?,
-        observer: Arc::new(Teller),
-        ..RunOptions::new(&program()?)
+    let tracking = Tracking::open(home, &request.settings.tracking)?;
+    tracking.adopt_old_champion()?;
+    let is_resumed = matches!(start, Start::GoOn(Some(_)));
+    let recorder = Recorder::new(&tracking, request, &store, is_resumed)?;
+    let interrupt = {
+        let recorder = Arc::clone(&recorder);
+        Interrupt::listen(move || recorder.kill())?
     };
-    let run = match start {
-        Start::GoOn(Some(run)) => stages.pipeline.resume(&store, &run, &options)?,
-        Start::GoOn(None) => stages.pipeline.run(&store, &options)?,
-        Start::Anew(reuse) => {
-            options.reuse = reuse;
-            stages.pipeline.run(&store, &options)?
-        }
+    let launch = Launch {
+        home,
+        request,
+        store,
+        tracking,
+        recorder,
+        interrupt,
     };
-    let Folder { path: report } = run.load(&stages.report)?;
-    let Folder { path: model } = run.load(&stages.model)?;
-    let folder = home.run(run.id().as_str());
-    lay_out(&report, &folder)?;
-    let deployment = run.load(&stages.deployment)?.0;
-    // Also after a decision from the cache: the model may have been removed since.
-    let deployed = match deployment.decision.accepted {
-        true => Some(home.promote(run.id().as_str(), &model)?),
-        false => None,
+    let outcome = launch.carry_out(start);
+    let status = match &outcome {
+        _ if launch.interrupt.pressed() => RunStatus::Killed,
+        Ok(_) => RunStatus::Finished,
+        Err(_) => RunStatus::Failed,
     };
-    Ok(Finished {
-        folder,
-        judged: run.load(&stages.judged)?.0,
-        deployment,
-        model,
-        deployed,
-    })
+    launch.recorder.end(status, outcome.as_ref().err());
+    outcome
+}
+
+/// Everything that a run needs.
+struct Launch<'a> {
+    home: &'a Home,
+    request: &'a Request,
+    store: Store,
+    tracking: Tracking,
+    recorder: Arc<Recorder>,
+    interrupt: Interrupt,
+}
+
+impl Launch<'_> {
+    fn carry_out(&self, start: Start) -> Result<Finished> {
+        let tracked = (&self.tracking, &self.recorder);
+        let stages = assemble(self.request, self.home, tracked, &self.interrupt)?;
+        let (store, request) = (&self.store, self.request);
+        let run = &request.settings.run;
+        let mut options = RunOptions {
+            workers: rayon::current_num_threads(),
+            project: std::env::current_dir().ok(),
+            config: request.to_json(),
+            on_success: hooks(&run.on_success)?,
+            on_failure: hooks(&run.on_failure)?,
+            observer: Arc::new(Both(Arc::new(Teller), Arc::clone(&self.recorder))),
+            ..RunOptions::new(&program()?)
+        };
+        let run = match start {
+            Start::GoOn(Some(run)) => stages.pipeline.resume(store, &run, &options)?,
+            Start::GoOn(None) => stages.pipeline.run(store, &options)?,
+            Start::Anew(reuse) => {
+                options.reuse = reuse;
+                stages.pipeline.run(store, &options)?
+            }
+        };
+        let Folder { path: report } = run.load(&stages.report)?;
+        let Folder { path: model } = run.load(&stages.model)?;
+        let folder = self.home.run(run.id().as_str());
+        lay_out(&report, &folder)?;
+        let judged = run.load(&stages.judged)?.0;
+        let deployment = run.load(&stages.deployment)?.0;
+        let logged = self.recorder.results(&Results {
+            judged: &judged,
+            deployment: &deployment,
+            report: &report,
+            model: &model,
+        })?;
+        // Also after a decision from the cache: the model may have been removed since.
+        let deployed = match deployment.decision.accepted {
+            true => Some(self.put_into_use(run.id(), &judged, &deployment, &logged)?),
+            false => None,
+        };
+        Ok(Finished {
+            folder,
+            judged,
+            deployment,
+            model,
+            deployed,
+        })
+    }
+
+    /// Registers an accepted model, lets the champion's alias mean it, and lays it
+    /// out for people.
+    fn put_into_use(
+        &self,
+        run: &RunId,
+        judged: &Judged,
+        deployment: &Deployment,
+        logged: &LoggedModel,
+    ) -> Result<PathBuf> {
+        let digest = judged.metrics["data_digest"].as_str().unwrap_or_default();
+        let report = format!("runs/{run}/report.html");
+        let version = self.tracking.put_into_use(&Candidate {
+            logged,
+            tags: vec![
+                Tag::new(tag::PIPELINE_RUN, run.as_str()),
+                Tag::new(tag::DATA_DIGEST, digest),
+                Tag::new(tag::REPORT, report),
+                Tag::new(tag::GATE, serde_json::to_string(deployment)?),
+                Tag::new(tag::FOLDER, run.as_str()),
+            ],
+        })?;
+        let folder = biophony_tracking::value_of(&version.tags, tag::FOLDER);
+        let bundle = self.tracking.bundle_of(&version)?;
+        self.home
+            .lay_out_model(folder.unwrap_or(run.as_str()), &bundle)
+    }
 }
 
 fn hooks(setting: &str) -> Result<Vec<Hook>> {

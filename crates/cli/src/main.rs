@@ -15,6 +15,7 @@ mod progress;
 mod report;
 mod settings;
 mod stages;
+mod tracking;
 
 use std::process::ExitCode;
 

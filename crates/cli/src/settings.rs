@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) deploy: GateConfig,
     /// How a run of the pipeline is carried out.
     pub(crate) run: RunSettings,
+    /// Under which names runs and models are tracked, and where besides here.
+    pub(crate) tracking: TrackingSettings,
 }
 
 /// Where the recordings are. Empty paths are not given.
@@ -77,6 +79,67 @@ impl Default for RunSettings {
     }
 }
 
+/// Under which names runs and models are tracked, and where besides here. Tokens
+/// and passwords are no settings: they come from the environment alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TrackingSettings {
+    /// The experiment; empty for one named like the recordings' folder.
+    pub(crate) experiment: String,
+    /// The registered model whose versions accepted models become.
+    pub(crate) model: String,
+    /// A server that is told as well; empty for none.
+    pub(crate) uri: String,
+    /// Whether its certificate may be anybody's.
+    pub(crate) insecure_tls: bool,
+}
+
+impl Default for TrackingSettings {
+    fn default() -> Self {
+        Self {
+            experiment: String::new(),
+            model: "biophony".to_owned(),
+            uri: String::new(),
+            insecure_tls: false,
+        }
+    }
+}
+
+impl TrackingSettings {
+    fn check(&self) -> Result<(), String> {
+        let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+        if self.model.trim().is_empty()
+            || self.model.starts_with('.')
+            || !self.model.chars().all(is_plain)
+        {
+            return Err(
+                "`tracking.model` is a name of letters, digits, `-`, `_`, `.` and spaces"
+                    .to_owned(),
+            );
+        }
+        if self.uri.is_empty() {
+            return Ok(());
+        }
+        if !is_web_address(&self.uri) {
+            return Err(
+                "`tracking.uri` is an address that begins with http:// or https://".to_owned(),
+            );
+        }
+        if self.uri.contains('@') {
+            return Err(
+                "`tracking.uri` holds no password; MLFLOW_TRACKING_USERNAME and \
+                 MLFLOW_TRACKING_PASSWORD do"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn is_web_address(uri: &str) -> bool {
+    uri.starts_with("http://") || uri.starts_with("https://")
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -105,6 +168,7 @@ impl Default for Settings {
             evaluate: EvaluateSettings::default(),
             deploy: GateConfig::default(),
             run: RunSettings::default(),
+            tracking: TrackingSettings::default(),
         }
     }
 }
@@ -194,6 +258,9 @@ impl Settings {
             from_file(path, &mut assignments)?;
         }
         for (name, value) in &sources.environment {
+            from_mlflow_environment(name, value, &mut assignments);
+        }
+        for (name, value) in &sources.environment {
             from_environment(name, value, &mut assignments)?;
         }
         for flag in &sources.flags {
@@ -222,13 +289,14 @@ impl Settings {
             .map_err(|error| error.to_string())?;
         settings.train.check().map_err(|error| error.to_string())?;
         settings.deploy.check().map_err(|error| error.to_string())?;
+        settings.tracking.check()?;
         Ok(settings)
     }
 
     /// The settings that a model and its figures follow from.
     pub(crate) fn of_model(&self) -> Table {
         let mut table = self.to_table();
-        for section in ["data", "deploy", "run"] {
+        for section in ["data", "deploy", "run", "tracking"] {
             table.remove(section);
         }
         table
@@ -267,6 +335,29 @@ fn flatten(origin: &str, prefix: &str, table: &Table, assignments: &mut Vec<Assi
             }),
         }
     }
+}
+
+/// The variables by which MLflow's users say where to track; ours win over them.
+///
+/// An address of another kind, such as a database, is for other programs in the
+/// same shell: nothing here can be told there, and our own store is written anyway.
+fn from_mlflow_environment(name: &str, value: &str, assignments: &mut Vec<Assignment>) {
+    let value = value.trim();
+    let (key, value) = match name {
+        _ if value.is_empty() => return,
+        "MLFLOW_TRACKING_URI" if is_web_address(value) => ("tracking.uri", Value::from(value)),
+        "MLFLOW_EXPERIMENT_NAME" => ("tracking.experiment", Value::from(value)),
+        "MLFLOW_TRACKING_INSECURE_TLS" => {
+            let is_set = matches!(value.to_lowercase().as_str(), "true" | "1");
+            ("tracking.insecure_tls", Value::from(is_set))
+        }
+        _ => return,
+    };
+    assignments.push(Assignment {
+        origin: format!("environment variable `{name}`"),
+        key: key.to_owned(),
+        value,
+    });
 }
 
 /// `BIOPHONY_TRAIN_EPOCHS=30` sets `train.epochs`. Variables of that prefix that

@@ -37,12 +37,14 @@ use crate::arguments::{CollectionArguments, FoldsArgument};
 use crate::collection::list;
 use crate::home::Home;
 use crate::settings::{RunSettings, Settings};
+use crate::tracking::{Recorder, Tracking};
 use ingest::Ingest;
 use watch::Interrupt;
 
 pub(crate) use deploy::Deployment;
 pub(crate) use evaluate::Judged;
-pub(crate) use judgement::recordings_of;
+pub(crate) use judgement::{TrainingHistory, recordings_of};
+pub(crate) use split::SINGLE;
 
 /// The name under which runs of this pipeline are kept.
 pub(crate) const PIPELINE: &str = "model";
@@ -98,7 +100,13 @@ impl Request {
 }
 
 /// Lists the recordings and joins the steps; nothing is decoded yet.
-pub(crate) fn assemble(request: &Request, home: &Home, interrupt: &Interrupt) -> Result<Stages> {
+pub(crate) fn assemble(
+    request: &Request,
+    home: &Home,
+    tracking: (&Tracking, &Arc<Recorder>),
+    interrupt: &Interrupt,
+) -> Result<Stages> {
+    let (tracking, recorder) = tracking;
     let settings = Arc::new(request.settings.clone());
     let front_end = Arc::new(FrontEnd {
         features: settings.feature_config()?,
@@ -131,6 +139,7 @@ pub(crate) fn assemble(request: &Request, home: &Home, interrupt: &Interrupt) ->
         front_end: Arc::clone(&front_end),
         checkpoints: home.checkpoints(),
         interrupt: interrupt.clone(),
+        recorder: Arc::clone(recorder),
     };
     let networks: Vec<_> = divisions
         .iter()
@@ -143,7 +152,7 @@ pub(crate) fn assemble(request: &Request, home: &Home, interrupt: &Interrupt) ->
         &front_end,
     );
     let sources = (&judged, &model, &recordings);
-    let deployment = deploy::add(&mut pipeline, sources, &settings, home)?;
+    let deployment = deploy::add(&mut pipeline, sources, &settings, tracking)?;
     Ok(Stages {
         pipeline,
         judged,

@@ -3,6 +3,7 @@
 
 mod support;
 
+use biophony_tracking::{CHAMPION, SqliteStore, TrackingStore};
 use serde_json::Value;
 use support::{Place, write_sound};
 
@@ -17,6 +18,13 @@ fn states(place: &Place, more: &[&str]) -> String {
     arguments.extend(more);
     place.expect(0, &arguments);
     states_of_newest(place)
+}
+
+/// The version in use.
+fn champion(place: &Place) -> u32 {
+    let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
+    let version = store.get_model_version_by_alias("biophony", CHAMPION);
+    version.unwrap().version
 }
 
 fn states_of_newest(place: &Place) -> String {
@@ -99,11 +107,11 @@ fn a_model_that_fails_the_gate_is_kept_as_a_run_and_not_put_into_use() {
 
     place.expect(0, &["run", "--data", "clips"]);
     place.expect(0, &["classify", "clips/hum/hum_0.wav"]);
-    let in_use = std::fs::read_to_string(place.path(".biophony/models/champion")).unwrap();
+    let in_use = champion(&place);
     place.expect(0, &[&refused[..], &["--set", "train.epochs=2"]].concat());
-    let still = std::fs::read_to_string(place.path(".biophony/models/champion")).unwrap();
     assert_eq!(
-        still, in_use,
+        champion(&place),
+        in_use,
         "a refused model leaves the champion in its place"
     );
 }
@@ -112,7 +120,9 @@ fn a_model_that_fails_the_gate_is_kept_as_a_run_and_not_put_into_use() {
 fn a_model_that_was_removed_is_put_into_use_again() {
     let place = Place::with_collection();
     states(&place, &[]);
-    std::fs::remove_dir_all(place.path(".biophony/models")).unwrap();
+    for folder in ["models", "mlartifacts"] {
+        std::fs::remove_dir_all(place.path(".biophony").join(folder)).unwrap();
+    }
     let cached = "ingest cached, split cached, train-split cached, evaluate cached, deploy cached";
     assert_eq!(states(&place, &[]), cached);
     place.expect(0, &["classify", "clips/hum/hum_0.wav"]);

@@ -109,6 +109,38 @@ impl ArtifactStore {
         }
     }
 
+    /// Adds a file of this machine, over an old one of the same path; returns its
+    /// size in bytes. Where the system can, both are one file with two names, so
+    /// neither may be written to afterwards; otherwise it is copied.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or the artifact not be written.
+    pub fn add(&self, path: &ArtifactPath, file: &Path) -> Result<u64> {
+        let uploads = self.root.join(UPLOADS);
+        fs::create_dir_all(&uploads).map_err(failed("create", &uploads))?;
+        let staged = uploads.join(format!("{:032x}", rand::random::<u128>()));
+        if fs::hard_link(file, &staged).is_err() {
+            let mut content = fs::File::open(file).map_err(failed("open", file))?;
+            return self.write(path, &mut content);
+        }
+        let place = self.root.join(path.as_str());
+        let added = self.make_parents(path).map(|()| {
+            fs::rename(&staged, &place)?;
+            fs::metadata(&place).map(|metadata| metadata.len())
+        });
+        // Two names of one file are not renamed onto each other; then this one stays.
+        self.discard(&staged);
+        match added? {
+            // It looked as old as the file is, and was cleared away as forgotten.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut content = fs::File::open(file).map_err(failed("open", file))?;
+                self.write(path, &mut content)
+            }
+            added => added.map_err(failed("write", &place)),
+        }
+    }
+
     /// Opens a file; returns it with its size in bytes.
     ///
     /// # Errors
@@ -358,6 +390,26 @@ mod tests {
         let (new, _) = store.stage().expect("stages");
         ArtifactStore::open(&store.root).expect("opens again");
         assert_eq!((old.exists(), new.exists()), (false, true));
+    }
+
+    #[test]
+    fn a_file_that_is_added_takes_the_place_of_an_old_one_and_leaves_no_upload() {
+        let (folder, store) = store();
+        let file = folder.path().join("file");
+        fs::write(&file, "new").expect("writes");
+        store
+            .write(&path("a/b"), &mut &b"older"[..])
+            .expect("writes");
+        for _ in 0..2 {
+            assert_eq!(store.add(&path("a/b"), &file).expect("adds"), 3);
+        }
+        let (mut found, mut text) = (store.read(&path("a/b")).expect("reads").0, String::new());
+        found.read_to_string(&mut text).expect("reads");
+        assert_eq!(text, "new");
+        let uploads = fs::read_dir(folder.path().join("artifacts").join(UPLOADS));
+        assert_eq!(uploads.expect("lists").count(), 0);
+        assert!(file.exists());
+        assert!(store.add(&path("a/b/c"), &file).is_err(), "below a file");
     }
 
     #[cfg(unix)]

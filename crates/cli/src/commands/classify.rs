@@ -11,16 +11,19 @@ use biophony_model::{Prediction, Predictor};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::{print, report_failures};
+use super::{load_settings, print, report_failures};
 use crate::Outcome;
 use crate::arguments::{ClassifyArguments, Common};
 use crate::home::Home;
+use crate::tracking::find_model;
 
 /// How many files are decoded at once; bounds the memory that waveforms take.
 const BATCH: usize = 32;
 
 pub(crate) fn run(common: &Common, arguments: &ClassifyArguments) -> Result<Outcome> {
-    let folder = Home::at(&common.home).find_model(arguments.model.as_deref())?;
+    let settings = load_settings(common, Vec::new())?.tracking;
+    let home = Home::at(&common.home);
+    let folder = find_model(&home, &settings, arguments.model.as_deref())?;
     let mut predictor = Predictor::open(&folder)
         .with_context(|| format!("cannot open the model `{}`", folder.display()))?;
     if let Some(threshold) = arguments.threshold {

@@ -25,10 +25,12 @@ use crate::progress::Bar;
 use crate::report::{self, Entry, Mistake, PredictionRow, Report, WantedPrecision};
 use crate::settings::Settings;
 use crate::stages::recordings_of;
+use crate::tracking::find_model;
 
 pub(crate) fn run(common: &Common, arguments: &EvaluateArguments) -> Result<Outcome> {
     let settings = load_settings(common, Vec::new())?;
-    let folder = Home::at(&common.home).find_model(arguments.model.as_deref())?;
+    let home = Home::at(&common.home);
+    let folder = find_model(&home, &settings.tracking, arguments.model.as_deref())?;
     let bundle = Bundle::load(&folder)
         .with_context(|| format!("cannot open the model `{}`", folder.display()))?;
     let seen = recordings_of(&bundle, |part| part == "train");

@@ -7,15 +7,18 @@ use anyhow::{Context, Result};
 use biophony_pipeline::{ContentHash, Lineage, LineageStep, Store};
 use serde_json::json;
 
-use super::print;
+use super::{load_settings, print};
 use crate::Outcome;
 use crate::arguments::{Common, LineageArguments};
-use crate::home::{Home, bundle_digest};
+use crate::home::Home;
+use crate::settings::TrackingSettings;
+use crate::tracking::{bundle_digest, find_model};
 
 pub(crate) fn run(common: &Common, arguments: &LineageArguments) -> Result<Outcome> {
     let home = Home::at(&common.home);
     let store = home.pipelines()?;
-    let content = find(&store, &home, &arguments.what)?;
+    let settings = load_settings(common, Vec::new())?.tracking;
+    let content = find(&store, &home, &settings, &arguments.what)?;
     let (upstream, downstream) = (store.upstream(content)?, store.downstream(content)?);
     if arguments.json {
         let both = json!({ "upstream": upstream, "downstream": downstream });
@@ -30,16 +33,18 @@ pub(crate) fn run(common: &Common, arguments: &LineageArguments) -> Result<Outco
 }
 
 /// The content that a user means by a file, a model, or the beginning of a hash.
-fn find(store: &Store, home: &Home, what: &str) -> Result<ContentHash> {
+fn find(
+    store: &Store,
+    home: &Home,
+    settings: &TrackingSettings,
+    what: &str,
+) -> Result<ContentHash> {
     let path = Path::new(what);
     if path.is_file() {
         return Ok(store.content_of(path)?);
     }
-    let model = match what {
-        "champion" => home.find_model(None).ok(),
-        name => home.find_model(Some(name)).ok(),
-    };
-    if let Some(model) = model {
+    let wanted = Some(what).filter(|&what| what != "champion");
+    if let Ok(model) = find_model(home, settings, wanted) {
         return bundle(store, &model);
     }
     store.find_content(what).with_context(|| {

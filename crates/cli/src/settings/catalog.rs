@@ -348,6 +348,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "A command (words separated by spaces) or an http address that is given a finished run as JSON.",
     ),
     value("run.on_failure", "The same for a run that failed."),
+    value(
+        "tracking.experiment",
+        "The experiment that runs are recorded in; empty for one named like the folder of \
+         recordings. MLFLOW_EXPERIMENT_NAME sets it, too.",
+    ),
+    value(
+        "tracking.model",
+        "The registered model whose versions accepted models become.",
+    ),
+    value(
+        "tracking.uri",
+        "An MLflow server (http:// or https://) that is told of everything as well; empty for \
+         none. MLFLOW_TRACKING_URI sets it, too; a token or password comes from \
+         MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+    ),
+    value(
+        "tracking.insecure_tls",
+        "Whether the server's certificate may be anybody's. MLFLOW_TRACKING_INSECURE_TLS sets it, \
+         too.",
+    ),
 ];
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use serde_json::json;
 
 use super::evaluate::{Judged, TestedRecording};
 use super::judgement::recordings_of;
-use crate::home::{Champion, Home};
 use crate::settings::Settings;
+use crate::tracking::{Champion, Tracking, bundle_digest};
 
 /// How many times one window is classified to say how long it takes.
 const N_TIMINGS: usize = 9;
@@ -48,9 +48,9 @@ pub(super) fn add(
         &Output<SourceFolder>,
     ),
     settings: &Arc<Settings>,
-    home: &Home,
+    tracking: &Tracking,
 ) -> Result<Output<Json<Deployment>>> {
-    let champion = home.champion()?;
+    let champion = tracking.champion()?;
     let deployer = Deployer {
         settings: Arc::clone(settings),
         champion,
@@ -89,9 +89,7 @@ impl Deployer {
         let predictor = Predictor::open(model)?;
         let latency_ms = latency_ms(&predictor)?;
         let rival = match &self.champion {
-            Some(champion) if champion.digest != crate::home::bundle_digest(model)? => {
-                Some(champion)
-            }
+            Some(champion) if champion.digest != bundle_digest(model)? => Some(champion),
             _ => None,
         };
         let comparison = match rival {

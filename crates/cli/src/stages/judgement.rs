@@ -9,8 +9,11 @@ use std::path::Path;
 use anyhow::Result;
 use biophony_dataset::{Part, Usable};
 use biophony_model::bootstrap::BootstrapConfig;
-use biophony_model::{Bundle, Evaluation, EvaluationOptions, Provenance, StopReason, evaluate};
+use biophony_model::{
+    Bundle, EpochRecord, Evaluation, EvaluationOptions, Provenance, StopReason, evaluate,
+};
 use biophony_nn::LayerSummary;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::evaluate::TestedRecording;
@@ -20,6 +23,43 @@ use crate::collection::Collection;
 use crate::report::{self, NaiveComparison, PredictionRow};
 
 mod describe;
+
+/// How one network was trained, as `history.json` keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrainingHistory {
+    /// The division that it was trained on.
+    pub(crate) division: String,
+    /// The epoch whose weights were kept, from 1.
+    pub(crate) best_epoch: usize,
+    /// Why training ended.
+    pub(crate) stopped: StopReason,
+    /// What each epoch reached; of an ensemble the means of its members.
+    pub(crate) epochs: Vec<EpochRecord>,
+}
+
+impl TrainingHistory {
+    const FILE: &str = "history.json";
+
+    /// Reads what the step `evaluate` wrote into the folder of a report.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there or not of this program.
+    pub(crate) fn read(report: &Path) -> Result<Vec<Self>> {
+        Ok(serde_json::from_slice(&std::fs::read(
+            report.join(Self::FILE),
+        )?)?)
+    }
+
+    fn of(fit: &Fit) -> Self {
+        Self {
+            division: fit.division.name.clone(),
+            best_epoch: fit.trained.best_epoch,
+            stopped: fit.trained.stopped,
+            epochs: fit.trained.history.clone(),
+        }
+    }
+}
 
 /// Everything that was trained for the figures and for the bundle.
 pub(super) struct Fits {
@@ -63,6 +103,10 @@ impl Session<'_> {
         let rows = self.predictions(&fits.judged);
         report::write_predictions_csv(&folder.join("predictions.csv"), &rows)?;
         self.write_details(folder, fits)?;
+        let trained = fits.judged.iter().chain(&fits.deployed);
+        let histories: Vec<_> = trained.map(TrainingHistory::of).collect();
+        let histories = serde_json::to_vec_pretty(&histories)?;
+        report::write_atomically(&folder.join(TrainingHistory::FILE), &histories)?;
         let metrics = self.metrics(fits, evaluation, naive)?;
         report::write_metrics_json(&folder.join("metrics.json"), &metrics)
     }

@@ -16,7 +16,7 @@ use crate::settings::Settings;
 /// Put before the name of a division that ignores which recordings belong together.
 const NAIVE: &str = "naive-";
 /// The only division, where there are no folds.
-const SINGLE: &str = "split";
+pub(crate) const SINGLE: &str = "split";
 /// The division whose network is deployed after a cross-validation.
 const FINAL: &str = "final";
 

@@ -14,6 +14,7 @@ use super::ingest::Examples;
 use super::split::Plan;
 use super::watch::{Interrupt, Watch};
 use crate::settings::Settings;
+use crate::tracking::Recorder;
 
 /// What every training of a pipeline shares.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub(super) struct Trainer {
     /// Where checkpoints are kept until training has finished.
     pub(super) checkpoints: PathBuf,
     pub(super) interrupt: Interrupt,
+    /// Who takes down how training goes.
+    pub(super) recorder: Arc<Recorder>,
 }
 
 /// A network as training left it: neither calibrated nor judged.
@@ -79,7 +82,11 @@ impl Trainer {
         }
         // A training that was stopped goes on in whatever run asks for the same.
         let checkpoints = self.checkpoints.join(context.key().to_string());
-        let mut watch = Watch::new(division, self.interrupt.clone());
+        let mut watch = Watch::new(
+            division,
+            self.interrupt.clone(),
+            self.recorder.epochs(division),
+        );
         let trained = biophony_model::train(
             &self.settings.train,
             &features.labels,

@@ -1,4 +1,4 @@
-//! Shows training as it goes, and stops it when the user asks to.
+//! Shows and records training as it goes, and stops it when the user asks to.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -8,11 +8,13 @@ use anyhow::{Context, Result, bail};
 use biophony_model::{BatchReport, EpochReport, TrainingObserver, TrainingPlan};
 
 use crate::progress::Bar;
+use crate::tracking::EpochLog;
 
 /// A progress bar over the training of one division, and the wish to stop.
 pub(crate) struct Watch {
     bar: Bar,
     interrupt: Interrupt,
+    log: EpochLog,
     /// Steps of the members before the present one.
     steps_before: usize,
     /// Which member this is, if there are several.
@@ -26,12 +28,13 @@ pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Listens for Ctrl-C from now on: the first asks for a clean stop, the
-    /// second ends the program at once.
-    pub(crate) fn listen() -> Result<Self> {
+    /// second ends the program at once, after `last_words`.
+    pub(crate) fn listen(last_words: impl Fn() + Send + 'static) -> Result<Self> {
         let pressed = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&pressed);
         ctrlc::set_handler(move || {
             if flag.swap(true, Ordering::SeqCst) {
+                last_words();
                 std::process::exit(130);
             }
             eprintln!("\nstopping after this step; the best weights so far are kept (Ctrl-C again to end at once)");
@@ -66,10 +69,11 @@ impl Interrupt {
 }
 
 impl Watch {
-    pub(crate) fn new(division: &str, interrupt: Interrupt) -> Self {
+    pub(crate) fn new(division: &str, interrupt: Interrupt, log: EpochLog) -> Self {
         Self {
             bar: Bar::new(division, 0),
             interrupt,
+            log,
             steps_before: 0,
             member: String::new(),
             best: String::new(),
@@ -92,6 +96,7 @@ impl TrainingObserver for Watch {
             members => format!("member {} of {members}, ", plan.member),
         };
         self.best.clear();
+        self.log.started(plan);
     }
 
     fn batch_finished(&mut self, report: &BatchReport) -> ControlFlow<()> {
@@ -108,6 +113,7 @@ impl TrainingObserver for Watch {
         if let Some(validation) = &report.record.validation {
             self.best = format!(", validation macro-F1 {:.3}", validation.macro_f1);
         }
+        self.log.epoch_finished(report);
         self.interrupt.flow()
     }
 }

@@ -118,7 +118,8 @@ impl Place {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("biophony"));
         command.current_dir(self.folder.path()).args(arguments);
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("BIOPHONY_") {
+            let name_text = name.to_string_lossy();
+            if name_text.starts_with("BIOPHONY_") || name_text.starts_with("MLFLOW_") {
                 command.env_remove(name);
             }
         }

@@ -1,0 +1,244 @@
+//! Versions of the registered model, and which of them is in use.
+//!
+//! The version in use is the one that the alias `champion` means. Its bundle lies
+//! among the tracked files; a folder for people, `HOME/models/NAME`, holds the same
+//! files under a name that they know from the run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use biophony_tracking::{
+    CHAMPION, CreateModelVersion, CreateRegisteredModel, CreateRun, ErrorCode, ExperimentId,
+    LoggedModel, ModelVersion, RunStatus, Search, Tag, TrackingError, TrackingStore, now, value_of,
+};
+
+use super::{Tracking, tag};
+use crate::home::Home;
+use crate::settings::TrackingSettings;
+
+/// The model in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Champion {
+    /// `biophony/3`, as in MLflow's `models:/biophony/3`.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    /// As by [`bundle_digest`].
+    pub(crate) digest: String,
+}
+
+/// The BLAKE3 of `bundle.json`, which itself names the digests of the rest.
+pub(crate) fn bundle_digest(bundle: &Path) -> Result<String> {
+    let path = bundle.join("bundle.json");
+    let bytes =
+        std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
+}
+
+/// Finds a model: a folder, a name below the home folder, a version or an alias of
+/// the registered model, or the one in use.
+///
+/// # Errors
+///
+/// When there is none, saying where was looked.
+pub(crate) fn find_model(
+    home: &Home,
+    settings: &TrackingSettings,
+    wanted: Option<&str>,
+) -> Result<PathBuf> {
+    let tracking = Tracking::open_existing(home, settings)?;
+    let Some(wanted) = wanted else {
+        let champion = match &tracking {
+            Some(tracking) => tracking.champion()?,
+            None => home.old_champion()?,
+        };
+        let champion = champion.with_context(|| {
+            format!(
+                "there is no model in `{}` yet; make one with `biophony train DIR`, or name a model folder with `--model`",
+                home.path().display()
+            )
+        })?;
+        return Ok(champion.path);
+    };
+    let as_folder = PathBuf::from(wanted);
+    let below_home = home.model(wanted);
+    for folder in [&as_folder, &below_home] {
+        if folder.join("bundle.json").is_file() {
+            return Ok(folder.clone());
+        }
+    }
+    if let Some(tracking) = &tracking
+        && let Some(version) = tracking.find_version(wanted)?
+    {
+        return tracking.bundle_of(&version);
+    }
+    bail!(
+        "there is no model `{wanted}`: neither `{}` nor `{}` holds a bundle.json, and it is no version or alias of `{}`",
+        as_folder.display(),
+        below_home.display(),
+        settings.model
+    )
+}
+
+/// What a version is registered with.
+pub(crate) struct Candidate<'a> {
+    pub(crate) logged: &'a LoggedModel,
+    pub(crate) tags: Vec<Tag>,
+}
+
+impl Tracking {
+    /// The model in use, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read.
+    pub(crate) fn champion(&self) -> Result<Option<Champion>> {
+        let version = match self.by_alias(CHAMPION)? {
+            Some(version) => version,
+            None => return self.home.old_champion(),
+        };
+        let path = self.artifacts.local_path(&version.source)?;
+        if !path.join("bundle.json").exists() {
+            // Its files were removed: nothing is in use.
+            return Ok(None);
+        }
+        Ok(Some(Champion {
+            digest: bundle_digest(&path)?,
+            name: format!("{}/{}", version.name, version.version),
+            path,
+        }))
+    }
+
+    /// The version that is meant by `3`, `v3`, `champion` or any other alias, also
+    /// with the registered model before it (`biophony/3`, `biophony@champion`) and
+    /// as MLflow's URI (`models:/biophony@champion`).
+    pub(crate) fn find_version(&self, wanted: &str) -> Result<Option<ModelVersion>> {
+        let reference = wanted.strip_prefix("models:/").unwrap_or(wanted);
+        let (model, reference) = reference
+            .split_once(['/', '@'])
+            .unwrap_or((&self.settings.model, reference));
+        let number = reference.strip_prefix(['v', 'V']).unwrap_or(reference);
+        let found = match number.parse() {
+            Ok(number) => self.store.get_model_version(model, number),
+            Err(_) => self.store.get_model_version_by_alias(model, reference),
+        };
+        if_there(found)
+    }
+
+    /// Where the bundle of a version lies.
+    pub(crate) fn bundle_of(&self, version: &ModelVersion) -> Result<PathBuf> {
+        self.local_path(&version.source).with_context(|| {
+            format!(
+                "the files of `{}/{}` are not in this home folder",
+                version.name, version.version
+            )
+        })
+    }
+
+    fn by_alias(&self, alias: &str) -> Result<Option<ModelVersion>> {
+        if_there(
+            self.store
+                .get_model_version_by_alias(&self.settings.model, alias),
+        )
+    }
+
+    /// All versions of the registered model, the newest first.
+    pub(crate) fn versions(&self) -> Result<Vec<ModelVersion>> {
+        let mut search = Search {
+            order_by: vec!["version_number DESC".to_owned()],
+            ..Search::matching(format!("name = '{}'", self.settings.model))
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = self.store.search_model_versions(&search)?;
+            found.extend(page.items);
+            search.page_token = page.next_page_token;
+            if search.page_token.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Makes an accepted model the one in use; one that is registered already, by
+    /// its content, keeps its version.
+    pub(crate) fn put_into_use(&self, candidate: &Candidate<'_>) -> Result<ModelVersion> {
+        let digest = value_of(&candidate.logged.info.tags, tag::BUNDLE_DIGEST).unwrap_or_default();
+        let has_digest = |version: &ModelVersion| {
+            value_of(&version.tags, tag::BUNDLE_DIGEST) == Some(digest)
+                && self
+                    .local_path(&version.source)
+                    .is_ok_and(|path| path.join("bundle.json").is_file())
+        };
+        let version = match self.versions()?.into_iter().find(has_digest) {
+            Some(version) => version,
+            None => self.register(candidate, digest)?,
+        };
+        Ok(self.store.promote(&version.name, version.version)?)
+    }
+
+    fn register(&self, candidate: &Candidate<'_>, digest: &str) -> Result<ModelVersion> {
+        let name = self.settings.model.clone();
+        let created = self.store.create_registered_model(CreateRegisteredModel {
+            name: name.clone(),
+            ..CreateRegisteredModel::default()
+        });
+        match created {
+            Ok(_) | Err(TrackingError::AlreadyExists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let info = &candidate.logged.info;
+        let mut tags = candidate.tags.clone();
+        tags.push(Tag::new(tag::BUNDLE_DIGEST, digest));
+        Ok(self.store.create_model_version(CreateModelVersion {
+            name,
+            source: info.artifact_uri.clone(),
+            run_id: info.source_run_id.clone(),
+            model_id: Some(info.model_id.clone()),
+            tags,
+            ..CreateModelVersion::default()
+        })?)
+    }
+
+    /// Registers the model that an earlier program put into use, once.
+    pub(crate) fn adopt_old_champion(&self) -> Result<()> {
+        if self.by_alias(CHAMPION)?.is_some() {
+            return Ok(());
+        }
+        let Some(champion) = self.home.old_champion()? else {
+            return Ok(());
+        };
+        let run = self.store.create_run(CreateRun {
+            run_name: Some(champion.name.clone()),
+            tags: vec![Tag::new(tag::PIPELINE_RUN, &champion.name)],
+            ..CreateRun::new(ExperimentId::default_experiment())
+        })?;
+        let id = &run.info.run_id;
+        let logged = self.log_model(id, &champion.path)?;
+        self.store.finish_run(id, RunStatus::Finished, now())?;
+        self.put_into_use(&Candidate {
+            logged: &logged,
+            tags: vec![
+                Tag::new(tag::PIPELINE_RUN, &champion.name),
+                Tag::new(tag::FOLDER, &champion.name),
+            ],
+        })?;
+        self.home.forget_old_champion()
+    }
+}
+
+/// What is there, or nothing where there is no such model, version or alias.
+fn if_there(found: biophony_tracking::Result<ModelVersion>) -> Result<Option<ModelVersion>> {
+    match found {
+        Ok(version) => Ok(Some(version)),
+        Err(TrackingError::AliasNotFound(_)) => Ok(None),
+        // A text that can be no name is the name of nothing.
+        Err(error)
+            if matches!(
+                error.code(),
+                ErrorCode::ResourceDoesNotExist | ErrorCode::InvalidParameterValue
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

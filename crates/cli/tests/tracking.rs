@@ -1,0 +1,282 @@
+//! What a training leaves in the tracking store with no call by its user, and the
+//! registry that the commands go by.
+
+mod support;
+
+use std::path::PathBuf;
+
+use biophony_tracking::{
+    CHAMPION, ExperimentId, LoggedModelStatus, PREVIOUS, Run, RunStatus, Search,
+    SearchLoggedModels, SqliteStore, TrackingStore, ViewType, value_of,
+};
+use support::{Place, trained};
+
+/// The tracking store of a place, opened as any other program would.
+fn store(place: &Place) -> SqliteStore {
+    SqliteStore::open(place.path(".biophony/tracking.db")).expect("opens")
+}
+
+fn experiment(store: &SqliteStore, name: &str) -> ExperimentId {
+    let found = store.get_experiment_by_name(name).expect("asks");
+    found.expect("there is such an experiment").experiment_id
+}
+
+/// The runs of an experiment, the oldest first.
+fn runs(store: &SqliteStore, name: &str) -> Vec<Run> {
+    let search = Search {
+        order_by: vec!["start_time ASC".to_owned()],
+        ..Search::default()
+    };
+    let page = store.search_runs(&[experiment(store, name)], &search, ViewType::All);
+    page.expect("searches").items
+}
+
+fn metric(run: &Run, key: &str) -> Option<f64> {
+    let found = run.data.metrics.iter().find(|metric| metric.key == key);
+    found.map(|metric| metric.value)
+}
+
+/// The steps of a metric, in their order.
+fn steps(store: &SqliteStore, run: &Run, key: &str) -> Vec<i64> {
+    let points = store.metric_history(&run.info.run_id, key, None, None);
+    let mut steps: Vec<i64> = points
+        .unwrap()
+        .items
+        .iter()
+        .map(|point| point.step)
+        .collect();
+    steps.sort_unstable();
+    steps
+}
+
+#[test]
+fn training_is_recorded_with_no_call_by_the_user() {
+    let store = store(trained());
+    let runs = runs(&store, "clips");
+    let [run] = &runs[..] else {
+        panic!("one training, one run: {}", runs.len());
+    };
+    assert_eq!(run.info.status, RunStatus::Finished);
+    assert!(run.info.end_time.unwrap() >= run.info.start_time);
+    for (key, value) in [
+        ("epochs", "3"),
+        ("batch_size", "8"),
+        ("opt_name", "AdamW"),
+        ("train.architecture", "mobile"),
+        ("n_test", "4"),
+    ] {
+        assert_eq!(value_of(&run.data.params, key), Some(value), "{key}");
+    }
+    for key in [
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "val_macro_f1",
+    ] {
+        assert_eq!(steps(&store, run, key), [0, 1, 2], "{key}");
+    }
+    let accuracy = metric(run, "test_accuracy").unwrap();
+    assert!(metric(run, "test_accuracy_low").unwrap() <= accuracy);
+    for key in [
+        "mlflow.user",
+        "mlflow.runName",
+        "mlflow.source.name",
+        "biophony.pipeline_run",
+        "biophony.data_digest",
+        "biophony.host",
+    ] {
+        let value = value_of(&run.data.tags, key);
+        assert!(value.is_some_and(|value| !value.is_empty()), "{key}");
+    }
+    let files = trained().path(".biophony/mlartifacts").join(
+        run.info
+            .artifact_uri
+            .strip_prefix("mlflow-artifacts:/")
+            .unwrap(),
+    );
+    for name in [
+        "report.html",
+        "metrics.json",
+        "confusion.csv",
+        "settings.toml",
+    ] {
+        assert!(files.join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn the_model_of_a_run_is_a_version_in_use() {
+    let store = store(trained());
+    let run = &runs(&store, "clips")[0];
+    let version = store
+        .get_model_version_by_alias("biophony", CHAMPION)
+        .expect("a champion");
+    assert_eq!(version.version, 1);
+    assert_eq!(version.run_id.as_ref(), Some(&run.info.run_id));
+    let search = SearchLoggedModels {
+        experiment_ids: vec![run.info.experiment_id.clone()],
+        ..SearchLoggedModels::default()
+    };
+    let models = store.search_logged_models(&search).expect("searches").items;
+    assert_eq!(models.len(), 1);
+    assert_eq!(models[0].info.status, LoggedModelStatus::Ready);
+    assert_eq!(models[0].info.name, "model");
+    assert_eq!(version.source, models[0].info.artifact_uri);
+    assert_eq!(
+        run.outputs.model_outputs[0].model_id,
+        models[0].info.model_id
+    );
+    let gate = value_of(&version.tags, "biophony.gate").expect("the decision");
+    assert!(gate.contains("\"accepted\":true"), "{gate}");
+    assert_eq!(
+        value_of(&version.tags, "biophony.data_digest"),
+        value_of(&run.data.tags, "biophony.data_digest")
+    );
+}
+
+#[test]
+fn what_comes_from_the_cache_is_a_run_and_no_new_version() {
+    let place = Place::with_collection();
+    place.expect(0, &["train", "clips"]);
+    place.expect(0, &["train", "clips"]);
+    let store = store(&place);
+    let runs = runs(&store, "clips");
+    let cached = |run: &Run| value_of(&run.data.tags, "biophony.cached").map(str::to_owned);
+    let told: Vec<_> = runs.iter().map(cached).collect();
+    assert_eq!(told, [Some("false".to_owned()), Some("true".to_owned())]);
+    // The curves are those of the training that it stands for.
+    let last = |run: &Run| metric(run, "val_loss").unwrap();
+    assert_eq!(steps(&store, &runs[1], "val_loss"), [0, 1, 2]);
+    assert_eq!(last(&runs[0]), last(&runs[1]));
+    let model = store.get_registered_model("biophony").expect("a model");
+    assert_eq!(model.latest_versions[0].version, 1);
+}
+
+#[test]
+fn a_run_that_fails_is_recorded_as_failed() {
+    let place = Place::with_collection();
+    for label in ["hiss", "ticks"] {
+        for clip in std::fs::read_dir(place.path("clips").join(label)).unwrap() {
+            std::fs::write(clip.unwrap().path(), "no sound").unwrap();
+        }
+    }
+    place.complaint(1, &["train", "clips"]);
+    let run = &runs(&store(&place), "clips")[0];
+    assert_eq!(run.info.status, RunStatus::Failed);
+    let error = value_of(&run.data.tags, "biophony.error").unwrap();
+    assert!(error.contains("at least two classes"), "{error}");
+}
+
+#[test]
+fn folds_are_runs_within_the_run() {
+    let place = Place::with_collection();
+    place.expect(0, &["train", "clips", "--folds", "2"]);
+    let store = store(&place);
+    let runs = runs(&store, "clips");
+    let parent = &runs[0];
+    let nested: Vec<&Run> = runs
+        .iter()
+        .filter(|run| {
+            value_of(&run.data.tags, "mlflow.parentRunId") == Some(parent.info.run_id.as_str())
+        })
+        .collect();
+    let mut divisions: Vec<_> = nested
+        .iter()
+        .map(|run| value_of(&run.data.tags, "biophony.division").unwrap())
+        .collect();
+    divisions.sort_unstable();
+    assert_eq!(divisions, ["final", "fold-1", "fold-2"]);
+    for run in &nested {
+        assert_eq!(run.info.status, RunStatus::Finished);
+        assert_eq!(steps(&store, run, "loss"), [0, 1, 2]);
+    }
+    assert!(steps(&store, parent, "loss").is_empty());
+    assert!(metric(parent, "test_accuracy").is_some());
+    let fold = nested
+        .iter()
+        .find(|run| run.info.run_name.ends_with("fold-1"));
+    assert!(metric(fold.unwrap(), "test_accuracy").is_some());
+}
+
+#[test]
+fn members_have_curves_of_their_own_beside_their_mean() {
+    let place = Place::with_collection();
+    place.expect(0, &["train", "clips", "--set", "train.members=2"]);
+    let store = store(&place);
+    let run = &runs(&store, "clips")[0];
+    for key in ["loss", "member_1/loss", "member_2/loss"] {
+        assert_eq!(steps(&store, run, key), [0, 1, 2], "{key}");
+    }
+    let history = |key: &str| metric(run, key).unwrap();
+    let mean = (history("member_1/val_loss") + history("member_2/val_loss")) / 2.0;
+    assert!((history("val_loss") - mean).abs() < 1e-12);
+}
+
+#[test]
+fn names_come_from_the_settings_and_from_mlflows_variables() {
+    let place = Place::with_collection();
+    let mut command = place.command(&["train", "clips", "--set", "tracking.model=birds"]);
+    command.env("MLFLOW_EXPERIMENT_NAME", "pond");
+    // For other programs in the same shell.
+    command.env("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db");
+    command.assert().success();
+    let store = store(&place);
+    assert_eq!(runs(&store, "pond").len(), 1);
+    assert!(store.get_registered_model("birds").is_ok());
+    // The commands look for the model under the name that is set.
+    place.complaint(1, &["classify", "clips/hum/hum_1.wav"]);
+    let set = ["--set", "tracking.model=birds"];
+    place.expect(0, &["classify", "clips/hum/hum_1.wav", set[0], set[1]]);
+}
+
+#[test]
+fn the_champion_of_an_earlier_program_is_registered_once() {
+    let place = Place::with_collection();
+    place.expect(0, &["train", "clips"]);
+    let models = place.path(".biophony/models");
+    let name = std::fs::read_dir(&models)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .file_name();
+    // As it was before there was a registry.
+    for name in ["tracking.db", "tracking.db-wal", "tracking.db-shm"] {
+        // The last two are there only while somebody looks.
+        let _ = std::fs::remove_file(place.path(".biophony").join(name));
+    }
+    std::fs::remove_dir_all(place.path(".biophony/mlartifacts")).unwrap();
+    std::fs::write(models.join("champion"), name.to_str().unwrap()).unwrap();
+
+    place.expect(0, &["classify", "clips/hum/hum_1.wav"]);
+    assert!(
+        !place.path(".biophony/tracking.db").exists(),
+        "looking leaves nothing"
+    );
+    place.expect(0, &["train", "clips", "--epochs", "4"]);
+    assert!(!models.join("champion").exists());
+    let store = store(&place);
+    let numbered = |alias: &str| {
+        store
+            .get_model_version_by_alias("biophony", alias)
+            .map(|v| v.version)
+    };
+    assert_eq!(numbered(CHAMPION).unwrap(), 2);
+    assert_eq!(numbered(PREVIOUS).unwrap(), 1);
+    place.expect(
+        0,
+        &["classify", "--model", "previous", "clips/hum/hum_1.wav"],
+    );
+    place.expect(
+        0,
+        &[
+            "classify",
+            "--model",
+            "models:/biophony/1",
+            "clips/hum/hum_1.wav",
+        ],
+    );
+    let folder: PathBuf = models.join(name);
+    assert!(folder.join("bundle.json").is_file());
+}
