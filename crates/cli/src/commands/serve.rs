@@ -4,28 +4,29 @@
 //! lent what only the command line has: the demo and its sounds.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use biophony_tracking::server::Access;
-use biophony_tracking::{ArtifactStore, SqliteStore};
 use biophony_web::{Config, ModelChoice, Server, WebState};
 
-use super::print;
+use super::{load_settings, print};
 use crate::arguments::{Common, ServeArguments};
 use crate::home::Home;
+use crate::tracking::Tracking;
 use crate::{Outcome, UsageError};
 
 pub(crate) fn run(common: &Common, arguments: &ServeArguments) -> Result<Outcome> {
     let home = Home::at(&common.home);
     let pipelines = home.pipelines()?;
-    let tracking = SqliteStore::open(common.home.join("tracking.db"))?;
-    let artifacts = ArtifactStore::open(common.home.join("mlartifacts"))?;
+    let settings = load_settings(common, Vec::new())?.tracking;
+    let tracking = Tracking::open(&home, &settings)?;
+    tracking.adopt_old_champion()?;
     let config = Config {
         access: access(arguments)?,
         model: choice(&home, &arguments.model),
         pipelines: Some(pipelines),
-        ..Config::new(common.home.clone(), Arc::new(tracking), artifacts)
+        registered_model: settings.model,
+        ..Config::new(common.home.clone(), tracking.store, tracking.artifacts)
     };
     let asks_for_tokens = config.access.asks_for_tokens();
     let state = WebState::new(config)?;
