@@ -37,6 +37,15 @@ pub enum WebError {
         source: std::io::Error,
     },
 
+    /// A certificate or its key cannot be used.
+    #[error("cannot use `{path}` for encrypted connections: {reason}")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// The model that was asked for cannot be used.
     #[error("cannot use the model `{path}`")]
     Model {

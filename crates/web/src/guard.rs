@@ -4,7 +4,9 @@
 //! The same refusal is said in the words of whoever asked: a page leads to the login,
 //! `/api/v1` answers with its JSON, and MLflow's API as MLflow's server would.
 
-use axum::extract::{Request, State};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -40,10 +42,18 @@ pub(crate) async fn guard(State(state): State<WebState>, request: Request, next:
         }
     };
     let target = request.uri().clone();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let started = Instant::now();
     let response = match refusal {
         Some(refusal) => speech.refuse(refusal, &target),
         None => next.run(request).await,
     };
+    // What is no route has any name that a client likes.
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let status = response.status().as_u16();
+    let stats = state.stats();
+    stats.answered(route, method.as_str(), status, started.elapsed());
     with_headers(response)
 }
 

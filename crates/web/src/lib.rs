@@ -14,30 +14,36 @@
 //! of bounded length ([`Limits`]); `async` is for sockets alone.
 //!
 //! Nothing here knows the command line, trains a model, or runs a pipeline: what
-//! needs that comes in as a hook ([`ExampleClips`]).
+//! needs that comes in as a hook ([`DemoTrainer`], [`ExampleClips`]).
 
 #![forbid(unsafe_code)]
 
 mod api;
 mod assets;
 mod classify;
+mod demo;
 mod error;
 mod guard;
 mod hooks;
 mod limits;
+mod live;
 mod model_slot;
 mod pages;
 mod pool;
+mod reviewed;
 mod router;
 mod server;
 mod state;
+mod stats;
+mod tls;
 mod upload;
 mod view;
 
 pub use error::{ApiError, WebError};
-pub use hooks::{ExampleClip, ExampleClips};
+pub use hooks::{DemoProgress, DemoTrainer, ExampleClip, ExampleClips};
 pub use limits::Limits;
 pub use model_slot::{Identity, ModelChoice, ModelSlot, Served};
 pub use router::app;
 pub use server::Server;
 pub use state::{Config, WebState};
+pub use tls::{Tls, lan_addresses};

@@ -4,6 +4,7 @@
 //! [`Frame`] and `templates/base.html`.
 
 mod home;
+mod login;
 
 use askama::Template;
 use axum::Router;
@@ -15,7 +16,7 @@ use crate::state::WebState;
 
 /// The routes of all pages.
 pub(crate) fn router() -> Router<WebState> {
-    Router::new().merge(home::router())
+    Router::new().merge(home::router()).merge(login::router())
 }
 
 /// What `base.html` needs to know: every page's template has a field `frame`.

@@ -12,22 +12,31 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::error::WebError;
 use crate::router::app;
 use crate::state::WebState;
+use crate::tls::Tls;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The largest head: it has the longest queries, with a hundred runs in them.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The first byte of an encrypted connection.
+const TLS_HANDSHAKE: u8 = 22;
 
 /// The wait after the system had no file descriptor left for a connection.
 const BREATHER: Duration = Duration::from_millis(100);
@@ -46,7 +55,11 @@ impl Server {
     /// # Errors
     ///
     /// When the address cannot be listened on, or the system has no threads left.
-    pub fn start(address: SocketAddr, state: WebState) -> Result<Self, WebError> {
+    pub fn start(
+        address: SocketAddr,
+        tls: Option<Tls>,
+        state: WebState,
+    ) -> Result<Self, WebError> {
         let system = |doing| move |source| WebError::System { doing, source };
         let runtime = runtime().map_err(system("start threads"))?;
         let listen = |source| WebError::Listen { address, source };
@@ -58,7 +71,7 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("web-server".to_owned())
             .spawn(move || {
-                runtime.block_on(serve(listener, state, stopped));
+                runtime.block_on(serve(listener, tls, state, stopped));
                 // What still runs has had its time.
                 runtime.shutdown_background();
             })
@@ -136,7 +149,12 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(listener: TcpListener, state: WebState, stopped: oneshot::Receiver<()>) {
+async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    state: WebState,
+    stopped: oneshot::Receiver<()>,
+) {
     let grace = state.limits().grace;
     let connections = Arc::new(Semaphore::new(state.limits().connections));
     let app = app(state.clone());
@@ -155,7 +173,7 @@ async fn serve(listener: TcpListener, state: WebState, stopped: oneshot::Receive
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, app.clone(), state.clone());
+                let connection = connection(stream, tls.clone(), app.clone(), state.clone());
                 let alive = alive.clone();
                 tokio::spawn(async move {
                     connection.await;
@@ -169,13 +187,37 @@ async fn serve(listener: TcpListener, state: WebState, stopped: oneshot::Receive
     state.stop();
     drop(alive);
     // `recv` ends when the last sender is gone.
-    let _ = tokio::time::timeout(grace, ended.recv()).await;
+    let _ = timeout(grace, ended.recv()).await;
 }
 
 /// Serves one connection until it ends, or the server does.
-async fn connection(stream: TcpStream, app: Router, state: WebState) {
+async fn connection(stream: TcpStream, tls: Option<Tls>, app: Router, state: WebState) {
     // Small answers go at once; without it they may wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return talk(stream, app, &state).await;
+    };
+    let mut first = [0];
+    match timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await {
+        Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => {
+            let accepted = timeout(HEAD_TIMEOUT, tls.acceptor.accept(stream)).await;
+            // A handshake that fails is a stranger's, or a browser's that does not
+            // trust the certificate yet.
+            if let Ok(Ok(stream)) = accepted {
+                talk(stream, app, &state).await;
+            }
+        }
+        // Somebody typed the address without `https`.
+        Ok(Ok(1)) => talk(stream, Router::new().fallback(to_https), &state).await,
+        _ => {}
+    }
+}
+
+/// Answers the requests of one connection.
+async fn talk<S>(stream: S, app: Router, state: &WebState)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -190,6 +232,16 @@ async fn connection(stream: TcpStream, app: Router, state: WebState) {
             served.as_mut().graceful_shutdown();
             let _ = served.await;
         }
+    }
+}
+
+/// The same address, encrypted.
+async fn to_https(request: Request) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    match host {
+        Some(host) => Redirect::permanent(&format!("https://{host}{path}")).into_response(),
+        None => StatusCode::BAD_REQUEST.into_response(),
     }
 }
 

@@ -7,11 +7,14 @@ use biophony_tracking::server::Access;
 use biophony_tracking::{ArtifactStore, TrackingStore};
 use tokio::sync::watch;
 
+use crate::demo::Demo;
 use crate::error::{ApiError, WebError};
-use crate::hooks::{ExampleClips, NoExamples};
+use crate::hooks::{DemoTrainer, ExampleClips, NoExamples};
 use crate::limits::Limits;
 use crate::model_slot::{Follower, ModelChoice, ModelSlot};
 use crate::pool::Pool;
+use crate::reviewed::Reviewed;
+use crate::stats::{LivePlace, Stats};
 use crate::upload::Budget;
 
 /// What is served, and to whom.
@@ -32,6 +35,10 @@ pub struct Config {
     pub model: ModelChoice,
     /// What requests may cost.
     pub limits: Limits,
+    /// Whether connections are encrypted here: cookies then are for such only.
+    pub encrypted: bool,
+    /// Trains the demo model.
+    pub demo: Option<Arc<dyn DemoTrainer>>,
     /// Sounds to try the model with.
     pub examples: Arc<dyn ExampleClips>,
 }
@@ -49,6 +56,8 @@ impl Config {
             registered_model: "biophony".to_owned(),
             model: ModelChoice::Alias(biophony_tracking::CHAMPION.to_owned()),
             limits: Limits::default(),
+            encrypted: false,
+            demo: None,
             examples: Arc::new(NoExamples),
         }
     }
@@ -66,6 +75,9 @@ struct Inner {
     models: ModelSlot,
     pool: Pool,
     budget: Budget,
+    stats: Stats,
+    demo: Demo,
+    reviewed: Reviewed,
     stopping: watch::Sender<bool>,
 }
 
@@ -83,6 +95,9 @@ impl WebState {
                 models,
                 pool: Pool::new(config.limits.n_workers(), config.limits.queue),
                 budget: Budget::new(&config.limits),
+                stats: Stats::default(),
+                demo: Demo::default(),
+                reviewed: Reviewed::new(&config.home),
                 stopping: watch::Sender::new(false),
                 config,
             }),
@@ -132,6 +147,36 @@ impl WebState {
     /// Sounds to try the model with.
     pub(crate) fn examples(&self) -> &dyn ExampleClips {
         &*self.inner.config.examples
+    }
+
+    /// Trains the demo model.
+    pub(crate) fn demo_trainer(&self) -> Option<&Arc<dyn DemoTrainer>> {
+        self.inner.config.demo.as_ref()
+    }
+
+    /// The training of the demo model.
+    pub(crate) fn demo(&self) -> &Demo {
+        &self.inner.demo
+    }
+
+    /// Recordings that people have reviewed.
+    pub(crate) fn reviewed(&self) -> &Reviewed {
+        &self.inner.reviewed
+    }
+
+    /// Whether connections are encrypted here.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.inner.config.encrypted
+    }
+
+    /// What is counted.
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.inner.stats
+    }
+
+    /// A place to listen live, if one is free.
+    pub(crate) fn live_place(&self) -> Option<LivePlace> {
+        self.stats().live_place(self.limits().live_sessions)
     }
 
     /// Where sounds are decoded and classified.

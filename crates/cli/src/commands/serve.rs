@@ -34,7 +34,7 @@ pub(crate) fn run(common: &Common, arguments: &ServeArguments) -> Result<Outcome
         .models()
         .current()
         .map(|served| served.identity.clone());
-    let server = Server::start(arguments.addr, state)?;
+    let server = Server::start(arguments.addr, None, state)?;
     print(&format!("listening on http://{}\n", server.address()))?;
     match model {
         Some(model) => eprintln!("model: {}", model.name),

@@ -7,6 +7,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::{Frame, render};
+use crate::demo::{DemoState, Phase};
 use crate::state::WebState;
 
 pub(super) fn router() -> Router<WebState> {
@@ -21,6 +22,8 @@ struct ClassifyPage {
     model: Option<ModelFacts>,
     /// Why the model that should be in use is not.
     problem: Option<String>,
+    /// The training of the demo model, which stands in for one.
+    demo: DemoState,
 }
 
 struct ModelFacts {
@@ -40,6 +43,7 @@ async fn home(State(state): State<WebState>) -> Response {
     render(&ClassifyPage {
         frame: Frame::new("Classify", "classify"),
         problem: state.models().problem(),
+        demo: state.demo().state(state.demo_trainer().is_some()),
         model,
     })
 }
