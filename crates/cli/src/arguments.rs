@@ -398,6 +398,9 @@ pub(crate) struct ServeArguments {
     /// An alias of the registry that is followed, a model folder, or the name of one below the home folder
     #[arg(long, value_name = "ALIAS|PATH", default_value = "champion")]
     pub(crate) model: String,
+    /// Encrypt: `self-signed`, or the files of a certificate and its key; phones need it to record
+    #[arg(long, value_name = "self-signed|CERT,KEY")]
+    pub(crate) tls: Option<String>,
     /// Let only bearers of tokens in: a file with `viewer TOKEN` or `editor TOKEN` on each line
     #[arg(long, value_name = "FILE")]
     pub(crate) auth_token_file: Option<PathBuf>,

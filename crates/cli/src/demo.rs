@@ -4,4 +4,4 @@ mod calls;
 mod collection;
 
 pub(crate) use calls::Voice;
-pub(crate) use collection::{fresh_clip, write_collection};
+pub(crate) use collection::{fresh_clip, wav_bytes, write_collection};

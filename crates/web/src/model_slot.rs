@@ -47,6 +47,19 @@ pub struct Identity {
     pub digest: String,
 }
 
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)?;
+        if let Some(version) = self.version {
+            write!(f, ", version {version}")?;
+        }
+        match &self.alias {
+            Some(alias) => write!(f, " ({alias})"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Served {
     /// The model as answers and pages tell of it.
     pub fn describe(&self) -> Value {

@@ -148,9 +148,13 @@ fn in_csv(reviews: &[Review]) -> Result<Vec<u8>, ApiError> {
     let failed = |error: String| ApiError::Internal(format!("cannot write a table: {error}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
     for review in reviews {
-        writer.serialize(review).map_err(|error| failed(error.to_string()))?;
+        writer
+            .serialize(review)
+            .map_err(|error| failed(error.to_string()))?;
     }
-    writer.into_inner().map_err(|error| failed(error.to_string()))
+    writer
+        .into_inner()
+        .map_err(|error| failed(error.to_string()))
 }
 
 /// Writes a file that is there in full or not at all.
@@ -210,7 +214,9 @@ mod tests {
         let keep = |bytes: &[u8], label: &str| {
             let label = Label::try_from(label).expect("a name");
             let review = review(label.as_str(), label.as_str() == "frog");
-            reviewed.keep(bytes, Container::Wav, &label, review).expect("writes")
+            reviewed
+                .keep(bytes, Container::Wav, &label, review)
+                .expect("writes")
         };
         let first = keep(b"one", "frog");
         let other = keep(b"two", "owl");
@@ -231,7 +237,9 @@ mod tests {
         for good in ["owl", "Strix aluco", "Grünspecht", "フクロウ", "a.b"] {
             assert!(Label::try_from(good).is_ok(), "{good}");
         }
-        for bad in ["", " ", "..", ".", ".owl", "a/b", "a\\b", "a\0b", "a\nb", "C:", "owl."] {
+        for bad in [
+            "", " ", "..", ".", ".owl", "a/b", "a\\b", "a\0b", "a\nb", "C:", "owl.",
+        ] {
             assert!(Label::try_from(bad).is_err(), "{bad:?}");
         }
         assert!(Label::try_from("x".repeat(81).as_str()).is_err());

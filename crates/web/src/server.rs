@@ -55,11 +55,7 @@ impl Server {
     /// # Errors
     ///
     /// When the address cannot be listened on, or the system has no threads left.
-    pub fn start(
-        address: SocketAddr,
-        tls: Option<Tls>,
-        state: WebState,
-    ) -> Result<Self, WebError> {
+    pub fn start(address: SocketAddr, tls: Option<Tls>, state: WebState) -> Result<Self, WebError> {
         let system = |doing| move |source| WebError::System { doing, source };
         let runtime = runtime().map_err(system("start threads"))?;
         let listen = |source| WebError::Listen { address, source };
@@ -237,8 +233,14 @@ where
 
 /// The same address, encrypted.
 async fn to_https(request: Request) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
     match host {
         Some(host) => Redirect::permanent(&format!("https://{host}{path}")).into_response(),
         None => StatusCode::BAD_REQUEST.into_response(),

@@ -67,7 +67,9 @@ impl Stats {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{line}");
         };
-        line(format_args!("# HELP biophony_requests_total Requests by what became of them."));
+        line(format_args!(
+            "# HELP biophony_requests_total Requests by what became of them."
+        ));
         line(format_args!("# TYPE biophony_requests_total counter"));
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         for ((route, method, status), count) in &*requests {
@@ -78,7 +80,9 @@ impl Stats {
         }
         drop(requests);
         let name = "biophony_classify_seconds";
-        line(format_args!("# HELP {name} How long answers about files took."));
+        line(format_args!(
+            "# HELP {name} How long answers about files took."
+        ));
         line(format_args!("# TYPE {name} histogram"));
         let mut sum = 0;
         for (index, count) in self.classified.iter().enumerate() {
@@ -94,11 +98,15 @@ impl Stats {
         let seconds = self.classified_us.load(Ordering::Relaxed) as f64 / 1e6;
         line(format_args!("{name}_sum {seconds}\n{name}_count {sum}"));
         let name = "biophony_live_sessions";
-        line(format_args!("# HELP {name} Microphones that are listened to."));
+        line(format_args!(
+            "# HELP {name} Microphones that are listened to."
+        ));
         let live = self.live.load(Ordering::Relaxed);
         line(format_args!("# TYPE {name} gauge\n{name} {live}"));
         let name = "biophony_live_dropped_seconds_total";
-        line(format_args!("# HELP {name} Live sound that came faster than it could be heard."));
+        line(format_args!(
+            "# HELP {name} Live sound that came faster than it could be heard."
+        ));
         let dropped = self.dropped_ms.load(Ordering::Relaxed) as f64 / 1e3;
         line(format_args!("# TYPE {name} counter\n{name} {dropped}"));
     }

@@ -53,12 +53,13 @@ impl Tls {
             .first()
             .ok_or_else(|| unusable(certificate, "there is no certificate in it".to_owned()))?;
         let fingerprint = fingerprint(first);
-        let secret = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| unusable(key, error.to_string()))?;
-        let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, secret))
-            .map_err(|error| unusable(key, error.to_string()))?;
+        let secret =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error.to_string()))?;
+        let config =
+            ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .and_then(|config| config.with_no_client_auth().with_single_cert(chain, secret))
+                .map_err(|error| unusable(key, error.to_string()))?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             fingerprint,
@@ -72,7 +73,11 @@ impl Tls {
     /// When it cannot be made or written.
     pub fn self_signed(home: &Path, addresses: &[IpAddr]) -> Result<Self, WebError> {
         let kept = Kept::below(home);
-        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let mut names = vec![
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+            "::1".to_owned(),
+        ];
         names.extend(addresses.iter().map(IpAddr::to_string));
         if !kept.still_serves(&names) {
             kept.make(names)?;
@@ -111,7 +116,9 @@ impl Kept {
         let known = fs::read_to_string(&self.names).unwrap_or_default();
         let is_known = |name: &String| known.lines().any(|line| line == name);
         let made = fs::metadata(&self.certificate).and_then(|file| file.modified());
-        let age = made.ok().and_then(|made| SystemTime::now().duration_since(made).ok());
+        let age = made
+            .ok()
+            .and_then(|made| SystemTime::now().duration_since(made).ok());
         names.iter().all(is_known) && age.is_some_and(|age| age < OLD) && self.key.is_file()
     }
 
@@ -124,7 +131,9 @@ impl Kept {
         let subject = &mut params.distinguished_name;
         subject.push(DnType::CommonName, "biophony on this machine");
         let now = SystemTime::now();
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
         // Clocks differ; a phone's may be behind.
         params.not_before = epoch + now.saturating_sub(Duration::from_secs(24 * 3600));
@@ -134,7 +143,8 @@ impl Kept {
         fs::create_dir_all(&self.folder).map_err(self.unwritable())?;
         // The names last: without them the rest does not count.
         let _ = fs::remove_file(&self.names);
-        self.write_secret(&key.serialize_pem()).map_err(self.unwritable())?;
+        self.write_secret(&key.serialize_pem())
+            .map_err(self.unwritable())?;
         fs::write(&self.certificate, certificate.pem()).map_err(self.unwritable())?;
         fs::write(&self.names, names.join("\n")).map_err(self.unwritable())
     }
@@ -178,7 +188,9 @@ pub fn lan_addresses() -> Vec<IpAddr> {
 /// `AB:CD:…`.
 fn fingerprint(certificate: &CertificateDer) -> String {
     let provider = crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let hash = provider.tls13().map(|suite| suite.common.hash_provider.hash(certificate));
+    let hash = provider
+        .tls13()
+        .map(|suite| suite.common.hash_provider.hash(certificate));
     let bytes = hash.as_ref().map_or(&[][..], |hash| hash.as_ref());
     let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
     pairs.join(":")

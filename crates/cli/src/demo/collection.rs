@@ -4,6 +4,7 @@
 //! one quieter copy in each class, so that the audit and the grouped split have
 //! something to find. The voices themselves live in [`super::calls`].
 
+use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -40,20 +41,25 @@ pub(crate) fn fresh_clip(voice: Voice, seed: u64) -> Clip {
 
 /// Writes a clip as 16-bit PCM.
 pub(crate) fn write_wav(path: &Path, clip: &Clip) -> Result<()> {
+    let write = || -> Result<()> { Ok(std::fs::write(path, wav_bytes(clip)?)?) };
+    write().with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+/// A clip as a WAV file of 16-bit PCM.
+pub(crate) fn wav_bytes(clip: &Clip) -> Result<Vec<u8>> {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: clip.rate().hertz(),
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
-    let write = || -> hound::Result<()> {
-        let mut writer = hound::WavWriter::create(path, spec)?;
-        for sample in clip.samples() {
-            writer.write_sample((sample * 32_767.0).round() as i16)?;
-        }
-        writer.finalize()
-    };
-    write().with_context(|| format!("cannot write `{}`", path.display()))
+    let mut file = Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, spec)?;
+    for sample in clip.samples() {
+        writer.write_sample((sample * 32_767.0).round() as i16)?;
+    }
+    writer.finalize()?;
+    Ok(file.into_inner())
 }
 
 fn clip_seed(seed: u64, index: u64) -> u64 {

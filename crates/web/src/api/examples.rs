@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use biophony_audio::{Container, sniff};
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
@@ -36,6 +37,21 @@ async fn file(
         let missing = || ApiError::NotFound(format!("there is no example `{name}`"));
         state.examples().read(bundle, &name).ok_or_else(missing)
     });
-    let kind = HeaderValue::from_static("audio/wav");
-    Ok(([(header::CONTENT_TYPE, kind)], found.await?).into_response())
+    let bytes = found.await?;
+    let kind = HeaderValue::from_static(kind_of(&bytes));
+    Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+}
+
+/// What a browser calls this kind of sound.
+fn kind_of(bytes: &[u8]) -> &'static str {
+    match sniff(bytes) {
+        Some(Container::Wav) => "audio/wav",
+        Some(Container::Flac) => "audio/flac",
+        Some(Container::Mpeg) => "audio/mpeg",
+        Some(Container::Ogg) => "audio/ogg",
+        Some(Container::IsoMedia) => "audio/mp4",
+        Some(Container::Adts) => "audio/aac",
+        Some(Container::Aiff) => "audio/aiff",
+        Some(Container::Other(_)) | None => "application/octet-stream",
+    }
 }

@@ -50,7 +50,11 @@ async fn feedback(
     let correct = match form.text("correct")? {
         "true" | "1" | "yes" => true,
         "false" | "0" | "no" => false,
-        _ => return Err(ApiError::BadRequest("`correct` is `true` or `false`".to_owned())),
+        _ => {
+            return Err(ApiError::BadRequest(
+                "`correct` is `true` or `false`".to_owned(),
+            ));
+        }
     };
     let review = Review {
         path: String::new(),
@@ -82,7 +86,12 @@ async fn read(state: &WebState, mut multipart: Multipart) -> Result<Form, ApiErr
         let name = part.name().unwrap_or_default().to_owned();
         match name.as_str() {
             "file" if form.file.is_none() => {
-                let filename: String = part.file_name().unwrap_or("upload").chars().take(200).collect();
+                let filename: String = part
+                    .file_name()
+                    .unwrap_or("upload")
+                    .chars()
+                    .take(200)
+                    .collect();
                 form.file = Some((state.budget().receive(None, part).await?, filename));
             }
             "label" | "predicted" | "correct" | "model_version" => {

@@ -6,8 +6,7 @@
 //! rate notices where it was cut.
 
 use biophony_audio::{
-    AudioError, Clip, FeatureExtractor, FeatureSettings, Reference, SampleRate, Seconds,
-    resample,
+    AudioError, Clip, FeatureExtractor, FeatureSettings, Reference, SampleRate, Seconds, resample,
 };
 use biophony_model::FrontEnd;
 
@@ -59,7 +58,9 @@ impl Columns {
         let reach = config.n_fft() / 2 + model_rate.samples_in(FILTER_REACH);
         // As loud as a tone can be, in the unit of this front end.
         let step = std::f32::consts::TAU / 8.0;
-        let tone: Vec<f32> = (0..4 * config.n_fft()).map(|i| (step * i as f32).sin()).collect();
+        let tone: Vec<f32> = (0..4 * config.n_fft())
+            .map(|i| (step * i as f32).sin())
+            .collect();
         let range = extractor.extract(&tone)?.range();
         let quietest = range.map_or(0.0, |(_, full)| full) + QUIETEST_DB;
         Ok(Self {

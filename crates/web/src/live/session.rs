@@ -162,7 +162,8 @@ impl Session {
             return Ok(());
         }
         self.columns = Columns::new(&served.predictor.bundle().front_end, self.rate)?;
-        self.columns.skip_to(self.known_from + self.known.len() as u64);
+        self.columns
+            .skip_to(self.known_from + self.known.len() as u64);
         self.served = served;
         messages.push(Message::Model {
             model: self.served.describe(),
@@ -184,10 +185,17 @@ impl Session {
     /// shorter, and filled up as short recordings are.
     fn window(&mut self) -> Result<Message, ApiError> {
         let length = self.rate.samples_in(Seconds(self.window_seconds())) as u64;
-        let begin = self.window_end.saturating_sub(length).max(self.origin).max(self.known_from);
+        let begin = self
+            .window_end
+            .saturating_sub(length)
+            .max(self.origin)
+            .max(self.known_from);
         let [from, until] = [begin, self.window_end].map(|at| (at - self.known_from) as usize);
         let samples = self.known.make_contiguous()[from..until].to_vec();
-        let prediction = self.served.predictor.predict(&Clip::new(samples, self.rate))?;
+        let prediction = self
+            .served
+            .predictor
+            .predict(&Clip::new(samples, self.rate))?;
         let mut predictions = prediction.ranked;
         predictions.truncate(TOP);
         Ok(Message::Window {

@@ -2,11 +2,11 @@
 //! script can read.
 
 use askama::Template;
+use axum::Router;
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::Router;
 use biophony_tracking::server::TOKEN_COOKIE;
 use serde::Deserialize;
 
@@ -82,7 +82,11 @@ fn with_cookie(state: &WebState, headers: &HeaderMap, cookie: String, goal: &str
     let proxied = headers
         .get("x-forwarded-proto")
         .is_some_and(|scheme| scheme == "https");
-    let secure = if state.is_encrypted() || proxied { "; Secure" } else { "" };
+    let secure = if state.is_encrypted() || proxied {
+        "; Secure"
+    } else {
+        ""
+    };
     let cookie = format!("{cookie}; Path=/; HttpOnly; SameSite=Lax{secure}");
     let mut response = Redirect::to(goal).into_response();
     // Tokens of a token file are plain text; another one was refused above.

@@ -263,3 +263,15 @@ impl Answer {
             .unwrap_or_default()
     }
 }
+
+/// Waits for something that another thread is about to do.
+#[track_caller]
+pub(crate) fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..3_000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it did not come to pass within half a minute");
+}

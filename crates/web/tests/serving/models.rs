@@ -1,0 +1,118 @@
+//! The model in use follows the registry, whole and without a restart.
+
+use biophony_web::{ModelChoice, WebError, WebState};
+
+use crate::support::{Place, ask, get, tone, until, wav, write_bundle};
+
+fn version(state: &WebState) -> serde_json::Value {
+    get(state, "/api/v1/model").json()["model"]["version"].clone()
+}
+
+#[test]
+fn the_champion_is_followed_when_it_is_promoted_and_rolled_back() {
+    use biophony_tracking::TrackingStore;
+    let place = Place::empty();
+    let state = place.state();
+    assert_eq!(version(&state), serde_json::Value::Null);
+    place.deploy(&["frog", "owl"], 1);
+    until(|| version(&state) == 1);
+    place.deploy(&["frog", "owl", "wren"], 2);
+    until(|| version(&state) == 2);
+    let sound = wav(&tone(400.0, 0.6, 8_000));
+    let answer = ask(&state, "POST", "/api/v1/classify", &[], sound).json();
+    assert_eq!(answer["model"]["version"], 2);
+    assert_eq!(answer["predictions"].as_array().map(Vec::len), Some(3));
+    place.tracking.rollback("biophony").expect("rolls back");
+    until(|| version(&state) == 1);
+}
+
+#[test]
+fn a_request_keeps_the_model_that_it_found() {
+    let place = Place::with_champion();
+    let state = place.state();
+    let before = state.models().current().expect("a model");
+    place.deploy(&["a", "b"], 2);
+    until(|| version(&state) == 2);
+    let clip = tone(400.0, 0.6, 8_000);
+    let answer = before.predictor.predict(&clip).expect("still answers");
+    assert_eq!(answer.ranked.len(), 3);
+}
+
+#[test]
+fn half_a_model_is_never_served() {
+    let place = Place::with_champion();
+    let state = place.state();
+    // Registered and promoted before its files are complete, and then damaged ones.
+    let version_2 = place.register(&["a", "b"], 2);
+    let weights = place.bundle(2).join("weights.safetensors");
+    let whole = std::fs::read(&weights).expect("reads");
+    std::fs::write(&weights, &whole[..whole.len() / 2]).expect("writes");
+    {
+        use biophony_tracking::TrackingStore;
+        place
+            .tracking
+            .promote("biophony", version_2)
+            .expect("promotes");
+    }
+    until(|| state.models().problem().is_some());
+    assert_eq!(version(&state), 1, "the old one goes on");
+    let problem = get(&state, "/api/v1/model").json()["problem"].to_string();
+    assert!(problem.contains("weights.safetensors"), "{problem}");
+    // Whole again: it is tried anew, at the latest after some seconds.
+    write_bundle(&place.bundle(2), &["a", "b"], 2);
+    until(|| version(&state) == 2);
+    assert_eq!(state.models().problem(), None);
+}
+
+#[test]
+fn another_alias_or_a_folder_can_be_served() {
+    use biophony_tracking::TrackingStore;
+    let place = Place::with_champion();
+    let second = place.register(&["a", "b"], 2);
+    let aliased = place
+        .tracking
+        .set_registered_model_alias("biophony", "canary", second);
+    aliased.expect("is set");
+    let mut config = place.config();
+    config.model = ModelChoice::Alias("canary".to_owned());
+    let state = WebState::new(config).expect("opens");
+    assert_eq!(version(&state), 2);
+    let folder = place.path().join("elsewhere/my-model");
+    write_bundle(&folder, &["c", "d"], 3);
+    let mut config = place.config();
+    config.model = ModelChoice::Folder(folder);
+    let state = WebState::new(config).expect("opens");
+    let model = get(&state, "/api/v1/model").json()["model"].clone();
+    assert_eq!(
+        (&model["name"], &model["version"]),
+        (&"my-model".into(), &().into())
+    );
+    assert_eq!(model["labels"], serde_json::json!(["c", "d"]));
+}
+
+#[test]
+fn a_folder_without_a_model_is_said_at_once() {
+    let place = Place::empty();
+    let mut config = place.config();
+    config.model = ModelChoice::Folder(place.path().join("none"));
+    match WebState::new(config) {
+        Err(WebError::Model { path, .. }) => assert!(path.ends_with("none")),
+        _ => panic!("there is nothing to serve"),
+    }
+}
+
+#[test]
+fn a_model_from_before_the_registry_is_found_by_its_pointer() {
+    let place = Place::empty();
+    write_bundle(&place.path().join("models/run-1"), &["a", "b"], 1);
+    std::fs::write(place.path().join("models/champion"), "run-1\n").expect("writes");
+    let state = place.state();
+    let model = get(&state, "/api/v1/model").json()["model"].clone();
+    assert_eq!(
+        (&model["name"], &model["alias"]),
+        (&"run-1".into(), &"champion".into())
+    );
+    // The registry counts as soon as it knows a champion.
+    place.deploy(&["c", "d"], 2);
+    until(|| version(&state) == 1);
+}
