@@ -28,7 +28,6 @@ pub(crate) struct Follower {
     tracking: Arc<dyn TrackingStore>,
     artifacts: ArtifactStore,
     registered_model: String,
-    home: PathBuf,
     /// What the slot holds, so that the same is not loaded twice.
     loaded: Option<Wanted>,
     failed: Option<(Wanted, Instant)>,
@@ -54,7 +53,6 @@ impl Follower {
             tracking: Arc::clone(&config.tracking),
             artifacts: config.artifacts.clone(),
             registered_model: config.registered_model.clone(),
-            home: config.home.clone(),
             loaded: None,
             failed: None,
         }
@@ -66,7 +64,7 @@ impl Follower {
         match &self.choice {
             // Named by the user: better said now than on a page later.
             ModelChoice::Folder(folder) => {
-                let wanted = Wanted::bare(folder.clone(), None);
+                let wanted = Wanted::bare(folder.clone());
                 let served = load(&wanted).map_err(|source| WebError::Model {
                     path: folder.clone(),
                     source,
@@ -140,12 +138,8 @@ impl Follower {
 
     fn wanted(&self) -> Result<Option<Wanted>, String> {
         match &self.choice {
-            ModelChoice::Folder(folder) => Ok(Some(Wanted::bare(folder.clone(), None))),
-            ModelChoice::Alias(alias) => match self.registered(alias)? {
-                Some(wanted) => Ok(Some(wanted)),
-                None if alias == biophony_tracking::CHAMPION => self.pointed_at(),
-                None => Ok(None),
-            },
+            ModelChoice::Folder(folder) => Ok(Some(Wanted::bare(folder.clone()))),
+            ModelChoice::Alias(alias) => self.registered(alias),
         }
     }
 
@@ -176,20 +170,6 @@ impl Follower {
             run_id: version.run_id.map(|run| run.to_string()),
         }))
     }
-
-    /// The bundle that the file `models/champion` of the home folder names: a model
-    /// that was put into use before there was a registry.
-    fn pointed_at(&self) -> Result<Option<Wanted>, String> {
-        let models = self.home.join("models");
-        let Ok(name) = std::fs::read_to_string(models.join("champion")) else {
-            return Ok(None);
-        };
-        let folder = models.join(name.trim());
-        if !folder.join("bundle.json").is_file() {
-            return Ok(None);
-        }
-        Ok(Some(Wanted::bare(folder, Some("champion".to_owned()))))
-    }
 }
 
 /// Whether a registry says by this that there is no such model, or no such alias.
@@ -202,7 +182,7 @@ fn is_absence(code: ErrorCode) -> bool {
 
 impl Wanted {
     /// A bundle that no registry knows of.
-    fn bare(folder: PathBuf, alias: Option<String>) -> Self {
+    fn bare(folder: PathBuf) -> Self {
         let absolute = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
         let name = absolute.file_name().unwrap_or(absolute.as_os_str());
         Self {
@@ -210,7 +190,7 @@ impl Wanted {
             name: name.to_string_lossy().into_owned(),
             folder,
             version: None,
-            alias,
+            alias: None,
             run_id: None,
         }
     }

@@ -100,19 +100,3 @@ fn a_folder_without_a_model_is_said_at_once() {
         _ => panic!("there is nothing to serve"),
     }
 }
-
-#[test]
-fn a_model_from_before_the_registry_is_found_by_its_pointer() {
-    let place = Place::empty();
-    write_bundle(&place.path().join("models/run-1"), &["a", "b"], 1);
-    std::fs::write(place.path().join("models/champion"), "run-1\n").expect("writes");
-    let state = place.state();
-    let model = get(&state, "/api/v1/model").json()["model"].clone();
-    assert_eq!(
-        (&model["name"], &model["alias"]),
-        (&"run-1".into(), &"champion".into())
-    );
-    // The registry counts as soon as it knows a champion.
-    place.deploy(&["c", "d"], 2);
-    until(|| version(&state) == 1);
-}
