@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Say what ran, why, and what came of it
     Runs(RunsArguments),
+    /// List the versions of the model, say which is in use, and change that
+    Models(ModelsArguments),
     /// Say what a model was made from, or where a recording went
     Lineage(LineageArguments),
     /// Tell other systems what was done here
@@ -209,8 +211,73 @@ pub(crate) enum RunsCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ModelsArguments {
+    /// The registered model [default: the setting tracking.model]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: ModelsCommand,
+}
+
+/// What to do with models. A version is named by its number (`3`) or by an alias
+/// (`champion`, `previous`, or one of your own).
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List all versions
+    List,
+    /// Show a version: its figures, where it comes from, and why it was accepted
+    Show {
+        /// The version
+        #[arg(value_name = "VERSION", default_value = "champion")]
+        which: String,
+    },
+    /// Put a version into use; the one in use stays as `previous`
+    Promote {
+        /// The version
+        #[arg(value_name = "VERSION")]
+        which: String,
+    },
+    /// Put the previous version into use again; once more undoes it
+    Rollback,
+    /// Let a name of your own mean a version
+    Alias {
+        /// The name
+        #[arg(value_name = "NAME")]
+        alias: String,
+        /// The version
+        #[arg(value_name = "VERSION", required_unless_present = "remove")]
+        which: Option<String>,
+        /// Take the name away
+        #[arg(long, conflicts_with = "which")]
+        remove: bool,
+    },
+    /// Copy a version's bundle into a new folder
+    Export {
+        /// The version
+        #[arg(value_name = "VERSION")]
+        which: String,
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Say what differs between two versions: figures, recordings, settings
+    Compare {
+        /// A version
+        #[arg(value_name = "VERSION")]
+        left: String,
+        /// Another version
+        #[arg(value_name = "OTHER")]
+        right: String,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct LineageArguments {
-    /// A recording, a model (a folder, a name, or `champion`), or the beginning of an artifact's hash
+    /// A recording, a model (a folder, a run, a version or an alias such as `champion`), or the
+    /// beginning of an artifact's hash
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
     /// List every file that it comes from
@@ -296,7 +363,7 @@ pub(crate) struct ClassifyArguments {
     /// Sound files
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// A model folder, or the name of one below the home folder [default: the newest]
+    /// A model folder, a run that gave a model, a version or an alias [default: champion]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Accept an answer only from this probability on [default: what the model was given]
@@ -325,7 +392,7 @@ pub(crate) struct TableFormat {
 pub(crate) struct EvaluateArguments {
     #[command(flatten)]
     pub(crate) collection: CollectionArguments,
-    /// A model folder, or the name of one below the home folder [default: the newest]
+    /// A model folder, a run that gave a model, a version or an alias [default: champion]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Write report.html, metrics.json and tables here

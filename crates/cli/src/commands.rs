@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod features;
 pub(crate) mod init;
 pub(crate) mod lineage;
+pub(crate) mod models;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod serve;

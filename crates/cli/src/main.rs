@@ -64,6 +64,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Train(train) => commands::train::run(common, train),
         Command::Run(run) => commands::run::run(common, run),
         Command::Runs(runs) => commands::runs::run(common, runs),
+        Command::Models(models) => commands::models::run(common, models),
         Command::Lineage(lineage) => commands::lineage::run(common, lineage),
         Command::Export(export) => commands::export::run(common, export),
         Command::Init(init) => commands::init::run(init),

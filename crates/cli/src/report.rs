@@ -4,7 +4,8 @@
 //! What a report says is plain data ([`Report`]), gathered by the commands; how
 //! it says it lives here: the page in [`page`] and `templates/report.html`, the
 //! drawings in [`curves`], [`reliability`] and [`intervals`], the confusion
-//! matrix in [`confusion`], and the files beside the page in [`exports`].
+//! matrix in [`confusion`], drawings that stand alone in [`drawings`], and the
+//! tables beside the page in [`exports`].
 
 use std::path::Path;
 
@@ -14,14 +15,16 @@ use biophony_model::Evaluation;
 use biophony_model::calibrate::threshold::ThresholdSearch;
 use biophony_nn::LayerSummary;
 
+pub(crate) use drawings::write_drawings;
 pub(crate) use exports::{
-    PredictionRow, metrics_json, write_atomically, write_confusion_csv, write_metrics_json,
-    write_per_class_csv, write_predictions_csv,
+    PredictionRow, metrics_json, write_atomically, write_confusion_csv, write_confusion_json,
+    write_metrics_json, write_per_class_csv, write_predictions_csv,
 };
 
 mod chart;
 mod confusion;
 mod curves;
+mod drawings;
 mod exports;
 mod intervals;
 mod page;

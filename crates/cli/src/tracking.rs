@@ -9,19 +9,23 @@
 //! |---|---|
 //! | [`recorder`] | the run of one pipeline run, from its start to its end |
 //! | [`epochs`] | what is recorded while a network is trained |
+//! | [`datasets`] | the recordings as data sets |
 //! | [`params`] | settings under the names that MLflow's users know |
 //! | [`results`] | what a run gets at its end: figures, files, the model |
 //! | [`registry`] | versions, and which of them is in use |
 //! | [`alive`] | runs whose process died |
+//! | [`system`] | what the machine does meanwhile |
 //! | [`scribe`] | the thread that writes, so that training does not wait |
 
 mod alive;
+mod datasets;
 mod epochs;
 mod params;
 mod recorder;
 mod registry;
 mod results;
 mod scribe;
+mod system;
 
 use std::path::PathBuf;
 use std::sync::Arc;

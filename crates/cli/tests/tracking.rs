@@ -89,6 +89,22 @@ fn training_is_recorded_with_no_call_by_the_user() {
         let value = value_of(&run.data.tags, key);
         assert!(value.is_some_and(|value| !value.is_empty()), "{key}");
     }
+    if cfg!(target_os = "linux") {
+        let memory = metric(run, "system/system_memory_usage_megabytes").unwrap();
+        assert!(memory > 1.0);
+        assert!(metric(run, "system/cpu_utilization_percentage").is_some());
+    }
+    let inputs = &run.inputs.dataset_inputs;
+    let mut contexts: Vec<_> = inputs
+        .iter()
+        .map(|input| {
+            assert_eq!(input.dataset.name, "clips");
+            assert_eq!(input.dataset.digest.len(), 32);
+            value_of(&input.tags, "mlflow.data.context").unwrap()
+        })
+        .collect();
+    contexts.sort_unstable();
+    assert_eq!(contexts, ["eval", "test", "train"]);
     let files = trained().path(".biophony/mlartifacts").join(
         run.info
             .artifact_uri
@@ -99,6 +115,11 @@ fn training_is_recorded_with_no_call_by_the_user() {
         "report.html",
         "metrics.json",
         "confusion.csv",
+        "confusion.json",
+        "confusion.svg",
+        "learning_curves.svg",
+        "model_summary.txt",
+        "audit.json",
         "settings.toml",
     ] {
         assert!(files.join(name).is_file(), "{name}");
@@ -279,4 +300,104 @@ fn the_champion_of_an_earlier_program_is_registered_once() {
     );
     let folder: PathBuf = models.join(name);
     assert!(folder.join("bundle.json").is_file());
+}
+
+/// Two versions: one of three epochs and, in use, one of four.
+fn with_two_versions() -> Place {
+    let place = Place::with_collection();
+    place.expect(0, &["train", "clips"]);
+    place.expect(0, &["train", "clips", "--epochs", "4"]);
+    place
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+#[test]
+fn versions_are_listed_compared_and_rolled_back() {
+    let place = with_two_versions();
+    let list = json(&place.expect(0, &["models", "list", "--json"]));
+    let versions: Vec<_> = list.as_array().unwrap().iter().collect();
+    assert_eq!(versions.len(), 2);
+    assert_eq!(versions[0]["version"], 2);
+    assert_eq!(versions[0]["aliases"], serde_json::json!(["champion"]));
+    assert_eq!(versions[1]["aliases"], serde_json::json!(["previous"]));
+    assert!(versions[0]["figures"]["test_accuracy"].is_number());
+    let text = place.expect(0, &["models", "list"]);
+    assert!(
+        text.contains("champion") && text.contains("previous"),
+        "{text}"
+    );
+
+    let difference = json(&place.expect(0, &["models", "compare", "1", "2", "--json"]));
+    let params = difference["params"].as_array().unwrap();
+    let epochs = params.iter().find(|one| one["name"] == "epochs").unwrap();
+    assert_eq!(
+        (&epochs["left"], &epochs["right"]),
+        (&"3".into(), &"4".into())
+    );
+    let text = place.expect(0, &["models", "compare", "previous", "champion"]);
+    assert!(text.contains("epochs: 3 → 4"), "{text}");
+    assert!(text.contains("the same recordings"), "{text}");
+
+    let told = place.expect(0, &["models", "rollback"]);
+    assert!(
+        told.contains("biophony/1 is in use now, in place of biophony/2"),
+        "{told}"
+    );
+    let store = store(&place);
+    let means = |alias: &str| {
+        store
+            .get_model_version_by_alias("biophony", alias)
+            .unwrap()
+            .version
+    };
+    assert_eq!((means(CHAMPION), means(PREVIOUS)), (1, 2));
+    let shown = place.expect(0, &["models", "show"]);
+    assert!(shown.contains("biophony/1  (champion)"), "{shown}");
+    assert!(shown.contains("rollback of 1 in place of 2"), "{shown}");
+    let history = store.alias_history("biophony").unwrap();
+    let actions: Vec<_> = history.iter().map(|one| one.action.as_str()).collect();
+    assert_eq!(actions, ["promote", "promote", "rollback"]);
+
+    place.expect(0, &["models", "promote", "v2"]);
+    assert_eq!((means(CHAMPION), means(PREVIOUS)), (2, 1));
+    let told = place.expect(0, &["models", "promote", "2"]);
+    assert!(told.contains("in use already"), "{told}");
+}
+
+#[test]
+fn versions_have_names_of_ones_own_and_can_be_taken_away() {
+    let place = with_two_versions();
+    place.expect(0, &["models", "alias", "field-trial", "1"]);
+    place.expect(
+        0,
+        &["classify", "--model", "field-trial", "clips/hum/hum_0.wav"],
+    );
+    place.expect(0, &["models", "export", "field-trial", "taken"]);
+    place.expect(0, &["classify", "--model", "taken", "clips/hum/hum_0.wav"]);
+    let errors = place.complaint(1, &["models", "export", "1", "taken"]);
+    assert!(errors.contains("taken"), "{errors}");
+    place.expect(0, &["models", "alias", "field-trial", "--remove"]);
+    place.complaint(
+        1,
+        &["classify", "--model", "field-trial", "clips/hum/hum_0.wav"],
+    );
+    let errors = place.complaint(1, &["models", "alias", "champion", "1"]);
+    assert!(errors.contains("promote"), "{errors}");
+    let errors = place.complaint(1, &["models", "show", "7"]);
+    assert!(errors.contains("no version or alias"), "{errors}");
+    // A version without its files is not put into use.
+    std::fs::remove_dir_all(place.path(".biophony/mlartifacts")).unwrap();
+    let errors = place.complaint(1, &["models", "rollback"]);
+    assert!(errors.contains("are gone"), "{errors}");
+}
+
+#[test]
+fn commands_that_look_leave_no_files_where_nothing_was_tracked() {
+    let place = Place::with_collection();
+    let errors = place.complaint(1, &["models", "list"]);
+    assert!(errors.contains("no model"), "{errors}");
+    assert!(!place.path(".biophony").exists());
 }

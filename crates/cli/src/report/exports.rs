@@ -117,6 +117,17 @@ pub(crate) fn write_confusion_csv(path: &Path, evaluation: &Evaluation) -> anyho
     finish(path, table)
 }
 
+/// Writes `confusion.json`: the classes, and a row of counts for each of them.
+pub(crate) fn write_confusion_json(path: &Path, evaluation: &Evaluation) -> anyhow::Result<()> {
+    let table = serde_json::json!({
+        "classes": evaluation.classes,
+        "truth_by_prediction": evaluation.confusion_matrix.rows(),
+    });
+    let mut text = serde_json::to_vec_pretty(&table)?;
+    text.push(b'\n');
+    write_atomically(path, &text)
+}
+
 /// Writes `predictions.csv`.
 pub(crate) fn write_predictions_csv(path: &Path, rows: &[PredictionRow]) -> anyhow::Result<()> {
     // The heading is written by hand, so that it is there without rows, too.

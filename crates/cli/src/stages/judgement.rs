@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::evaluate::TestedRecording;
 use super::fit::{Fit, Tested, Workbench};
-use super::split::Plan;
+use super::split::{Division, Plan};
 use crate::collection::Collection;
 use crate::report::{self, NaiveComparison, PredictionRow};
 
@@ -100,6 +100,8 @@ impl Session<'_> {
         report::write_html(&folder.join("report.html"), &report)?;
         report::write_per_class_csv(&folder.join("per_class.csv"), evaluation)?;
         report::write_confusion_csv(&folder.join("confusion.csv"), evaluation)?;
+        report::write_confusion_json(&folder.join("confusion.json"), evaluation)?;
+        report::write_drawings(folder, &report)?;
         let rows = self.predictions(&fits.judged);
         report::write_predictions_csv(&folder.join("predictions.csv"), &rows)?;
         self.write_details(folder, fits)?;
@@ -161,6 +163,11 @@ impl Session<'_> {
             "best_epoch": fit.trained.best_epoch,
             "epochs": fit.trained.history.len(),
             "temperature": fit.calibration.temperature,
+            "digests": {
+                "train": self.digest_of(&fit.division, Part::Train),
+                "validation": self.digest_of(&fit.division, Part::Validation),
+                "test": self.digest_of(&fit.division, Part::Test),
+            },
         }))
     }
 
@@ -255,7 +262,23 @@ impl Session<'_> {
 
     /// One digest of all labels and contents, whatever the files are called.
     fn data_digest(&self) -> String {
-        let mut lines: Vec<String> = (0..self.usable.names.len())
+        self.digest((0..self.usable.names.len()).collect())
+    }
+
+    /// The same of one part.
+    fn digest_of(&self, division: &Division, wanted: Part) -> String {
+        let parts = division.parts.iter().enumerate();
+        self.digest(
+            parts
+                .filter(|(_, part)| **part == wanted)
+                .map(|(i, _)| i)
+                .collect(),
+        )
+    }
+
+    fn digest(&self, recordings: Vec<usize>) -> String {
+        let mut lines: Vec<String> = recordings
+            .into_iter()
             .map(|i| format!("{} {}\n", self.hashes[i], self.usable.recordings[i].label))
             .collect();
         lines.sort();

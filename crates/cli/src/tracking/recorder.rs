@@ -19,6 +19,7 @@ use biophony_tracking::{
 
 use super::alive::{self, Sign};
 use super::scribe::Scribe;
+use super::system::Sampler;
 use super::{EpochLog, Tracking, params, tag};
 use crate::collection::name_of;
 use crate::stages::Request;
@@ -29,11 +30,11 @@ pub(super) const PARENT: &str = "mlflow.parentRunId";
 /// Takes down one run of the pipeline.
 pub(crate) struct Recorder {
     pub(super) tracking: Tracking,
-    pub(super) scribe: Scribe,
+    pub(super) scribe: Arc<Scribe>,
     experiment: ExperimentId,
     pipelines: Store,
     params: Vec<Param>,
-    data: String,
+    pub(super) data: String,
     /// Whether there may be a run already, to go on with.
     is_resumed: bool,
     /// The division whose curves are the run's own; others have nested runs.
@@ -49,6 +50,8 @@ struct State {
     nested: BTreeMap<String, RunInfo>,
     /// The divisions that were trained now, not taken from the cache.
     trained: BTreeSet<String>,
+    /// Watches the machine while networks are trained.
+    sampler: Option<Sampler>,
 }
 
 impl Recorder {
@@ -78,7 +81,7 @@ impl Recorder {
         let is_single = request.folds.is_none();
         Ok(Arc::new(Self {
             tracking: tracking.clone(),
-            scribe: Scribe::new(&tracking.store),
+            scribe: Arc::new(Scribe::new(&tracking.store)),
             experiment: experiment_named(&*tracking.store, experiment)?,
             pipelines: pipelines.clone(),
             params: params::of_request(request),
@@ -92,8 +95,20 @@ impl Recorder {
     /// Who takes down the training of a division.
     pub(crate) fn epochs(self: &Arc<Self>, division: &str) -> EpochLog {
         let run = self.run_of(division);
-        self.state().trained.insert(division.to_owned());
+        let mut state = self.state();
+        state.trained.insert(division.to_owned());
+        if let (Some(whole), None) = (&state.run, &state.sampler) {
+            state.sampler = Some(Sampler::start(&self.scribe, &whole.run_id));
+        }
+        drop(state);
         EpochLog::new(run.map(|run| (Arc::clone(self), run.run_id)))
+    }
+
+    /// No network is trained any more.
+    pub(super) fn training_is_over(&self) {
+        // Dropped outside the lock: it takes a last sample.
+        let sampler = self.state().sampler.take();
+        drop(sampler);
     }
 
     pub(super) fn metrics(&self, run: &RunId, metrics: &[Metric]) {
@@ -134,6 +149,7 @@ impl Recorder {
 
     /// Ends the run and what is nested in it.
     pub(crate) fn end(&self, status: RunStatus, error: Option<&anyhow::Error>) {
+        self.training_is_over();
         let (run, nested) = {
             let state = self.state();
             (state.run.clone(), state.nested.clone())

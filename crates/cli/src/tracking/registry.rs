@@ -124,6 +124,20 @@ impl Tracking {
         if_there(found)
     }
 
+    /// The version that is meant, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub(crate) fn version(&self, wanted: &str) -> Result<ModelVersion> {
+        self.find_version(wanted)?.with_context(|| {
+            format!(
+                "`{wanted}` is no version or alias of `{}`; `biophony models list` shows all",
+                self.settings.model
+            )
+        })
+    }
+
     /// Where the bundle of a version lies.
     pub(crate) fn bundle_of(&self, version: &ModelVersion) -> Result<PathBuf> {
         self.local_path(&version.source).with_context(|| {

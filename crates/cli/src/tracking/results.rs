@@ -6,11 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use biophony_model::{EpochRecord, Evaluation};
 use biophony_tracking::{
-    ArtifactPath, CreateLoggedModel, LoggedModel, LoggedModelStatus, Metric, ModelOutput, Param,
-    RunId, RunInfo, Tag, TrackingStore, now,
+    ArtifactPath, CreateLoggedModel, DatasetInput, LoggedModel, LoggedModelStatus, Metric,
+    ModelOutput, Param, RunId, RunInfo, Tag, TrackingStore, now,
 };
 use serde_json::Value;
 
+use super::datasets::Datasets;
 use super::epochs::metrics_of;
 use super::{Recorder, Tracking, bundle_digest, tag};
 use crate::stages::{Deployment, Judged, TrainingHistory};
@@ -35,6 +36,7 @@ impl Recorder {
         let run = self
             .run()
             .context("the run was not recorded, so its model cannot be")?;
+        self.training_is_over();
         let model = self.log_model(&run, results.model)?;
         self.histories(results);
         self.figures(&run, results, &model);
@@ -75,8 +77,10 @@ impl Recorder {
         }
     }
 
+    /// Records what was read and what came of it on the recordings set aside.
     fn figures(&self, run: &RunInfo, results: &Results<'_>, model: &LoggedModel) {
         let judged = results.judged;
+        let datasets = Datasets::new(judged, &self.data);
         let mut metrics = test_metrics(&judged.evaluation);
         let latency = results.deployment.latency_ms;
         metrics.push(Metric::new("ms_per_window", latency, now(), 0));
@@ -84,6 +88,8 @@ impl Recorder {
             .into_iter()
             .map(|metric| Metric {
                 model_id: Some(model.info.model_id.clone()),
+                dataset_name: Some(datasets.name()),
+                dataset_digest: Some(datasets.tested_on()),
                 ..metric
             })
             .collect();
@@ -105,11 +111,18 @@ impl Recorder {
                 continue;
             };
             self.scribe.params(&own.run_id, &counts(fold));
+            self.inputs(&own.run_id, &datasets.of_fold(fold));
             if own.run_id != run.run_id {
                 self.metrics(&own.run_id, &fold_metrics(fold));
                 self.scribe.tags(&own.run_id, &tags[..1]);
+                self.inputs(&run.run_id, &[datasets.whole()]);
             }
         }
+    }
+
+    fn inputs(&self, run: &RunId, datasets: &[DatasetInput]) {
+        self.scribe
+            .at_once(|store| store.log_inputs(run, datasets, &[]));
     }
 
     fn log_files(&self, run: &RunInfo, folder: &Path) -> Result<()> {
