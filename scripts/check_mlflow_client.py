@@ -36,6 +36,7 @@ os.environ.update(
 warnings.filterwarnings("ignore")
 
 import mlflow  # noqa: E402
+import mlflow_searches as searches  # noqa: E402
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import requests  # noqa: E402
@@ -84,7 +85,7 @@ def observe(data, command):
             try:
                 if requests.get(uri + "/health", timeout=2).ok:
                     break
-            except requests.ConnectionError:
+            except requests.RequestException:
                 pass
             if server.poll() is not None or time.monotonic() > deadline:
                 sys.exit(f"{command(port, data)[0]} does not serve, see {data}/log")
@@ -293,14 +294,19 @@ def registry_session(client, id, example, see):
     see("update model", lambda: client.update_registered_model("birdnet", "text").description)
     see("get model", lambda: registered(client.get_registered_model("birdnet")))
     see("get version", lambda: vars(client.get_model_version("birdnet", "1")))
-    for filter in ["", "name = 'birdnet'", "run_id = 'x'", "tags.k = 'v'", "version_number > 0",
-                   "name IN ('birdnet', 'z')", "foo = 'x'", "name LIKE 'b%'"]:
+    for filter in ["", *searches.VERSION_FILTERS]:
         see(f"versions {filter}", lambda: [
             [v.name, v.version, v.current_stage, v.tags]
             for v in client.search_model_versions(filter)])
-    for filter in ["", "name = 'birdnet'", "name ILIKE 'BIRD%'", "tags.k = 'v'", "name > 'a'"]:
+    for order in searches.VERSION_ORDERS:
+        see(f"versions by {order}", lambda: [
+            [v.name, v.version] for v in client.search_model_versions(order_by=[order])])
+    for filter in ["", *searches.MODEL_FILTERS]:
         see(f"models {filter}", lambda: [
             registered(m) for m in client.search_registered_models(filter)])
+    for order in searches.MODEL_ORDERS:
+        see(f"models by {order}", lambda: [
+            m.name for m in client.search_registered_models(order_by=[order])])
     see("copy version", lambda: vars(client.copy_model_version("models:/birdnet/1", "third")))
     see("rename", lambda: registered(client.rename_registered_model("birdnet", "renamed")))
     see("missing model", lambda: client.get_registered_model("birdnet"))
@@ -326,7 +332,7 @@ def search_session(client, see):
         [("adam", 0.5), ("Adam", math.nan), ("sgd", None), ("adamw", 0.1)]
     ):
         run = client.create_run(
-            experiment, start_time=1000 + i, run_name=f"s{i}", tags={"parity": str(i % 2)}
+            experiment, start_time=1000 + i, run_name=f"s{i}", tags={"parity": str(i % 2), "a b": "x y"}
         )
         client.log_param(run.info.run_id, "optimizer", optimizer)
         if loss is not None:
@@ -336,30 +342,9 @@ def search_session(client, see):
     def names(**how):
         return [r.info.run_name for r in client.search_runs([experiment], **how)]
 
-    for filter in [
-        "metrics.`val loss` < 0.3", "metrics.`val loss` != 0.5", "metric.\"val loss\" >= 0.1",
-        "params.optimizer = 'adam'", "params.optimizer != 'adam'", "params.optimizer LIKE 'adam%'",
-        "params.optimizer ILIKE 'ADAM_'", "params.optimizer ilike 'a%'", "tags.parity = '1'",
-        "tags.nothing IS NULL", "tag.parity IS NOT NULL", "params.nothing IS NOT NULL",
-        "run_name = 's1'", "attributes.run_name LIKE 's%'", "attr.status = 'FAILED'",
-        "start_time > 1001", "attributes.end_time <= 9000", "created < 1002",
-        "run_id IN ('a', 'b')", "run_id NOT IN ('a')", "attribute.`run name` = 's2'",
-        "params.optimizer = 'adam' AND tags.parity = '0'",
-        "params.optimizer = 'adam' and tags.parity = '0'",
-        "dataset.name = 'x'", "datasets.context = 'training'", "user_id = ''",
-        # Refused.
-        "metrics.`val loss` > 'x'", "params.optimizer = 1", "a OR b", "foo.a = '1'", "foo = 1",
-        "metrics.a > 0 OR metrics.b > 0", "run_name IN ('s1')", "metrics.a IS NULL",
-        "params.optimizer = x", "start_time > 'x'", "run_id IN ()", "run_id IN (1)",
-        "params.optimizer = 'a'; params.optimizer = 'b'", "tags.parity > '1'",
-        "dataset.foo = 'x'", "params.optimizer",
-    ]:
+    for filter in searches.RUN_FILTERS:
         see(f"runs {filter}", lambda: names(filter_string=filter))
-    for order in [
-        ["metrics.`val loss`"], ["metrics.`val loss` DESC"], ["params.optimizer ASC"],
-        ["tags.parity", "start_time DESC"], ["start_time"], ["attributes.end_time DESC"],
-        ["run_name desc"], ["metrics.x FOO"], ["foo"], ["status ASC", "run_name"],
-    ]:
+    for order in searches.RUN_ORDERS:
         see(f"runs by {order}", lambda: names(order_by=order))
 
     def pages():
@@ -373,14 +358,18 @@ def search_session(client, see):
 
     see("pages", pages)
     see("junk token", lambda: names(page_token="junk"))
-    for filter in ["name LIKE 'bi%'", "name = 'searching'", "tags.t = '1'", "tags.t IS NULL",
-                   "creation_time > 0", "experiment_id = '1'", "experiment_id IN ('1', '0')",
-                   "foo.a = '1'", "name ILIKE 'BIRDS'", "name LIKE 'a' OR name LIKE 'b'"]:
+    for filter in searches.EXPERIMENT_FILTERS:
         see(f"experiments {filter}", lambda: [
             e.name for e in client.search_experiments(filter_string=filter)])
-    for order in ["name", "name DESC", "experiment_id DESC", "creation_time ASC", "foo"]:
+    for order in searches.EXPERIMENT_ORDERS:
         see(f"experiments by {order}", lambda: [
             e.name for e in client.search_experiments(order_by=[order])])
+    for filter in searches.LOGGED_FILTERS:
+        see(f"logged models {filter}", lambda: [
+            m.name for m in client.search_logged_models(["1"], filter_string=filter)])
+    for order in searches.LOGGED_ORDERS:
+        see(f"logged models by {order}", lambda: [
+            m.name for m in client.search_logged_models(["1"], order_by=[order])])
 
 
 def lifecycle_session(client, id, see):
@@ -567,6 +556,8 @@ def compare(ours, theirs):
         if alike(our_answer, their_answer):
             continue
         meant = next((why for part, why in MEANT.items() if part in name), None)
+        if "too many 500 error responses" in str(their_answer):
+            meant = "a filter that MLflow's server stumbles over is refused in words"
         if meant is None:
             differences += 1
             print(f"--- {name}\n  ours:   {show(our_answer)}\n  theirs: {show(their_answer)}")

@@ -5,11 +5,12 @@
 //! for, and how, differs from entity to entity; [`Grammar`] knows that.
 //!
 //! Here text becomes [`Clause`]s and [`Order`]s, in these steps: `tokens` cuts the
-//! text up, `parse` puts clauses together, `grammar` says what is allowed. How
+//! text up, `parse` puts clauses together, `grammar` and `operands` say what is allowed. How
 //! clauses become SQL, with every value bound and none pasted in, lives beside the
 //! store.
 
 mod grammar;
+mod operands;
 mod page;
 mod parse;
 mod tokens;

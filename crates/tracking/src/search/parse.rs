@@ -23,20 +23,21 @@ impl Grammar {
     /// When the filter is not in the language, in MLflow's words.
     pub(crate) fn parse_filter(&self, filter: &str) -> Result<Vec<Clause>> {
         let tokens = tokens(filter);
+        if tokens.is_empty() && !filter.is_empty() {
+            return Err(TrackingError::invalid(format!(
+                "Invalid filter '{filter}'. Could not be parsed."
+            )));
+        }
         let end = tokens
             .iter()
-            .position(|token| token.kind == Kind::Semicolon)
-            .unwrap_or(tokens.len());
-        if tokens[end..]
-            .iter()
-            .any(|token| token.kind != Kind::Semicolon)
-        {
+            .position(|token| token.kind == Kind::Semicolon);
+        if end.is_some_and(|end| tokens.len() > end + 1) {
             return Err(TrackingError::invalid(format!(
                 "Search filter contained multiple expression {}. Provide AND-ed expression list.",
                 python_repr(filter)
             )));
         }
-        let mut rest = &tokens[..end];
+        let mut rest = tokens.as_slice();
         let mut comparisons = Vec::new();
         let mut strays = Vec::new();
         while let Some(token) = rest.first() {
@@ -97,7 +98,13 @@ impl Grammar {
                 )));
             }
         };
-        self.order_key(tokens[0].text, is_ascending)
+        let name = tokens[0].text;
+        // Beside a direction, quotes around the whole are taken off.
+        let inner = ['`', '"']
+            .iter()
+            .find_map(|&quote| between(name, quote).filter(|inner| !inner.contains(quote)))
+            .filter(|_| tokens.len() == 2);
+        self.order_key(inner.unwrap_or(name), is_ascending)
     }
 }
 
@@ -109,6 +116,15 @@ fn comparison<'a>(
     let [name, operator, rest @ ..] = tokens else {
         return Ok(None);
     };
+    if name.kind == Kind::Expression
+        && (operator.kind == Kind::Operator || Comparator::of_operator(operator.text).is_some())
+        && !rest.is_empty()
+    {
+        return Err(TrackingError::invalid(format!(
+            "Invalid comparison clause. Expected 'Identifier' found '{}'",
+            name.text
+        )));
+    }
     if name.kind != Kind::Name || is_keyword(name) {
         return Ok(None);
     }
@@ -145,12 +161,15 @@ fn comparison<'a>(
         {
             with(Comparator::IsNotNull, None, 4)
         }
-        (word, [like, value, ..]) if word.is_word("NOT") && like.kind == Kind::Name => Err(grammar
-            .bad_comparator(
+        (word, [like, value, ..])
+            if word.is_word("NOT") && (like.is_word("LIKE") || like.is_word("ILIKE")) =>
+        {
+            Err(grammar.bad_comparator(
                 name.text,
                 &format!("{} {}", word.text, like.text),
                 Some(value),
-            )),
+            ))
+        }
         (operator, [value, ..]) if operator.kind == Kind::Operator => {
             Err(grammar.bad_comparator(name.text, operator.text, Some(value)))
         }

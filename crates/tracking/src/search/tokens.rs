@@ -12,6 +12,8 @@ pub(super) struct Token<'a> {
 pub(super) enum Kind {
     /// A name, perhaps of several parts: `metrics.loss`, ``tags.`a b` ``, `"name"`.
     Name,
+    /// `a-b` or `a/b`, which calculates where names without quotes are meant.
+    Expression,
     /// `12` or `-3`.
     Integer,
     /// `0.5` or `1e-3`.
@@ -67,23 +69,31 @@ fn next(rest: &str, first: char) -> (Kind, usize) {
             (Kind::Operator, length)
         }
         _ => number(rest)
-            .or_else(|| name(rest).map(|length| (Kind::Name, length)))
+            .or_else(|| name_or_expression(rest))
             .unwrap_or((Kind::Other, first.len_utf8())),
     }
 }
 
-/// The length of a quoted piece; a doubled quote does not end it.
+/// The length of a quoted piece.
+///
+/// A single quote that is doubled or follows a backslash does not end a text, unless
+/// nothing else does.
 fn quoted(text: &str, quote: char) -> Option<usize> {
     let mut chars = text.char_indices().skip(1).peekable();
+    let mut last_resort = None;
     while let Some((at, c)) = chars.next() {
-        if c == quote {
-            if quote == '\'' && chars.next_if(|&(_, next)| next == quote).is_some() {
-                continue;
-            }
+        let end = if quote == '\'' && c == '\\' {
+            chars.next_if(|&(_, next)| next == quote).map(|_| at + 2)
+        } else if c != quote {
+            None
+        } else if quote == '\'' && chars.next_if(|&(_, next)| next == quote).is_some() {
+            Some(at + 1)
+        } else {
             return Some(at + quote.len_utf8());
-        }
+        };
+        last_resort = end.or(last_resort);
     }
-    None
+    last_resort
 }
 
 /// The length of a parenthesis, up to the one that closes it.
@@ -128,6 +138,15 @@ fn number(text: &str) -> Option<(Kind, usize)> {
     match text[end..].chars().next() {
         Some(c) if is_name_char(c) => None,
         _ => Some((kind, end)),
+    }
+}
+
+fn name_or_expression(text: &str) -> Option<(Kind, usize)> {
+    let end = name(text)?;
+    let operand = text[end..].strip_prefix(['-', '/', '+', '*']);
+    match operand.and_then(name_or_expression) {
+        Some((_, length)) => Some((Kind::Expression, end + 1 + length)),
+        None => Some((Kind::Name, end)),
     }
 }
 
@@ -178,6 +197,12 @@ mod tests {
     }
 
     #[test]
+    fn names_that_calculate_are_no_names() {
+        check("tags.a-b", &[(Kind::Expression, "tags.a-b")]);
+        check("metrics.m/a.b", &[(Kind::Expression, "metrics.m/a.b")]);
+    }
+
+    #[test]
     fn operators_need_no_spaces() {
         check(
             "a>=-1.5e3",
@@ -192,6 +217,8 @@ mod tests {
     #[test]
     fn texts_may_hold_doubled_quotes_and_lists_may_hold_parentheses() {
         check("'it''s'", &[(Kind::Text, "'it''s'")]);
+        check(r"'it\'s'", &[(Kind::Text, r"'it\'s'")]);
+        check(r"'C:\'", &[(Kind::Text, r"'C:\'")]);
         check("('a)', \"b\")", &[(Kind::List, "('a)', \"b\")")]);
     }
 

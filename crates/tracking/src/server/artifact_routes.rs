@@ -254,10 +254,12 @@ async fn write_all(
 
 /// The kind of content by the name's ending. Never one that a browser would run.
 fn kind_of(path: &str) -> &'static str {
-    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let ending = name.rsplit_once('.').map_or(name, |(_, ending)| ending);
     match ending.to_ascii_lowercase().as_str() {
         "json" => "application/json",
-        "txt" | "log" | "yaml" | "yml" | "md" | "csv" | "py" => "text/plain; charset=utf-8",
+        "cfg" | "conf" | "csv" | "err" | "ini" | "log" | "md" | "mlmodel" | "mlproject" | "py"
+        | "rst" | "toml" | "tsv" | "txt" | "yaml" | "yml" => "text/plain; charset=utf-8",
         "png" => "image/png",
         "jpg" | "jpeg" => "image/jpeg",
         "webp" => "image/webp",

@@ -55,6 +55,7 @@ pub(super) fn error(error: &TrackingError) -> Response {
     };
     let class = match code {
         ErrorCode::ResourceDoesNotExist => "RESOURCE_NOT_FOUND",
+        ErrorCode::BadRequest => "INVALID_PARAMETER_VALUE",
         code => code.as_str(),
     };
     // What failed inside is for the operator, not for whoever asked: it names paths.

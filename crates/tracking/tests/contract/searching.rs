@@ -107,6 +107,9 @@ fn filters_for_runs() {
             ("datasets.digest IN ('d1', 'd2')", "c"),
             ("dataset.context LIKE 'train%'", "c"),
             ("params.nothing != 'x'", ""),
+            ("params.optimizer = 'it\\'s'", ""),
+            ("`run_name` = 'a'", "a"),
+            ("`metrics`.`val loss` < 0.2", "d"),
             ("params.optimizer = ''' OR 1=1 --'", ""),
         ] {
             assert_eq!(
@@ -132,6 +135,7 @@ fn orders_of_runs() {
             (&["tags.only DESC"], "cdba"),
             (&["run_name desc"], "dcba"),
             (&["user_id", "start_time"], "abcd"),
+            (&["`metrics.val loss` DESC"], "adbc"),
         ] {
             let search = Search {
                 order_by: order.iter().map(|&key| key.to_owned()).collect(),
@@ -209,6 +213,24 @@ fn refused_searches_for_runs() {
                 "While parsing a list in the query, expected a non-empty list of string values, \
                  but got empty list",
             ),
+            (
+                "run_id = ('a', 'b')",
+                "Expected a quoted string value for attributes. Got value ('a', 'b')",
+            ),
+            (
+                "run_id NOT IN 'a'",
+                "Invalid clause(s) in filter string: 'run_id', 'NOT', 'IN', ''a''",
+            ),
+            (
+                "created = 'x'",
+                "Expected numeric value type for numeric attribute: created. Found 'x'",
+            ),
+            (
+                "tags.a-b = 'x'",
+                "Invalid comparison clause. Expected 'Identifier' found 'tags.a-b'",
+            ),
+            ("params.a = 'b';", "Invalid clause(s) in filter string: ';'"),
+            ("  ", "Invalid filter '  '. Could not be parsed."),
             (
                 "params.a = 'b'; params.c = 'd'",
                 "Search filter contained multiple expression \"params.a = 'b'; params.c = 'd'\". \
