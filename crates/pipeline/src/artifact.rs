@@ -1,6 +1,7 @@
-//! What a step can return: [`Artifact`], and ready ones for JSON, bytes, files
-//! and folders.
+//! What a step can return: [`Artifact`], and ready ones for JSON, bytes, files of
+//! known formats and any other, and folders.
 //!
+//! What a format says of its files lives in [`crate::format`].
 //! What a step can read, which includes sources, is [`crate::Input`]; where
 //! artifacts are kept lives in [`crate::objects`].
 
@@ -15,31 +16,10 @@ use serde_json::Value;
 
 use crate::canonical::canonical_json;
 use crate::error::BoxError;
+use crate::format::{self, Format};
 
 /// Counts, shapes, metrics: what is shown of an artifact without opening it.
 pub type Metadata = BTreeMap<String, Value>;
-
-/// How an artifact's bytes are written, so that other programs can open it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// JSON, keys sorted.
-    Json,
-    /// A table with commas.
-    Csv,
-    /// A table in columns.
-    Parquet,
-    /// Named tensors.
-    Safetensors,
-    /// One tensor, as NumPy writes it.
-    Npy,
-    /// A file of any other kind.
-    File,
-    /// A folder of files.
-    Folder,
-    /// Bytes that only their step understands.
-    Bytes,
-}
 
 /// A value that a step returns and others read.
 ///
@@ -69,7 +49,7 @@ pub trait Artifact: Sized + Send + 'static {
     /// When it cannot be read.
     fn load(path: &Path) -> Result<Self, BoxError>;
 
-    /// What to show of it.
+    /// What to show of it. Asked before [`Artifact::save`].
     fn metadata(&self) -> Metadata {
         Metadata::new()
     }
@@ -123,37 +103,68 @@ impl Artifact for Bytes {
     }
 }
 
-/// A file that a step wrote itself.
-///
-/// Returned, the file is moved into the store if it lies in the step's
-/// [`scratch`](crate::StepContext::scratch) folder, or else copied. Read, the
-/// path is that of the store's copy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedFile {
-    /// Where the file is.
-    pub path: PathBuf,
+macro_rules! file_artifacts {
+    ($($(#[$doc:meta])* $name:ident is $format:ident as $describe:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name {
+            /// Where the file is.
+            pub path: PathBuf,
+        }
+
+        impl Artifact for $name {
+            fn type_name() -> String {
+                stringify!($name).to_owned()
+            }
+
+            fn format() -> Format {
+                Format::$format
+            }
+
+            fn save(&self, path: &Path) -> Result<(), BoxError> {
+                if !self.path.is_file() {
+                    return Err(format!("`{}` is not a file", self.path.display()).into());
+                }
+                format::$describe(&self.path)?;
+                Ok(move_or_copy(&self.path, path)?)
+            }
+
+            fn load(path: &Path) -> Result<Self, BoxError> {
+                let path = path.to_path_buf();
+                Ok(Self { path })
+            }
+
+            fn metadata(&self) -> Metadata {
+                // What is wrong with the file is told when it is saved.
+                format::$describe(&self.path).unwrap_or_default()
+            }
+        }
+    )+};
 }
 
-impl Artifact for SavedFile {
-    fn type_name() -> String {
-        "SavedFile".to_owned()
-    }
+file_artifacts! {
+    /// A file that a step wrote itself.
+    ///
+    /// Returned, the file is moved into the store if it lies in the step's
+    /// [`scratch`](crate::StepContext::scratch) folder, or else copied. Read, the
+    /// path is that of the store's copy.
+    SavedFile is File as describe_any;
 
-    fn format() -> Format {
-        Format::File
-    }
+    /// A table with commas that a step wrote, with its rows and columns shown; one
+    /// with torn rows is refused. Otherwise as [`SavedFile`].
+    CsvFile is Csv as describe_csv;
 
-    fn save(&self, path: &Path) -> Result<(), BoxError> {
-        if !self.path.is_file() {
-            return Err(format!("`{}` is not a file", self.path.display()).into());
-        }
-        Ok(move_or_copy(&self.path, path)?)
-    }
+    /// A table in columns that a step wrote; what does not begin and end as such a
+    /// file is refused. Otherwise as [`SavedFile`].
+    ParquetFile is Parquet as describe_parquet;
 
-    fn load(path: &Path) -> Result<Self, BoxError> {
-        let path = path.to_path_buf();
-        Ok(Self { path })
-    }
+    /// Named tensors that a step wrote, with their number shown; a file that was
+    /// cut off is refused. Otherwise as [`SavedFile`].
+    SafetensorsFile is Safetensors as describe_safetensors;
+
+    /// A tensor that a step wrote, with its shape shown; a file that was cut off is
+    /// refused. Otherwise as [`SavedFile`].
+    NpyFile is Npy as describe_npy;
 }
 
 /// A folder that a step filled itself; otherwise as [`SavedFile`].

@@ -1,5 +1,7 @@
 //! What decides whether a step has to run: the ingredients of its cache key.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -73,7 +75,13 @@ impl Ingredients {
             Some(old.program.clone()),
             Some(self.program.clone()),
         );
-        params_changes("", Some(&old.params), Some(&self.params), &mut note);
+        for change in json_changes(&old.params, &self.params) {
+            let ingredient = match change.ingredient.as_str() {
+                "" => "parameters".to_owned(),
+                path => format!("parameter `{path}`"),
+            };
+            note(ingredient, change.old, change.new);
+        }
         let n_inputs = old.inputs.len().max(self.inputs.len());
         for index in 0..n_inputs {
             let [before, after] = [old, self].map(|of| of.inputs.get(index));
@@ -93,31 +101,33 @@ impl Ingredients {
     }
 }
 
+/// The fields that differ, by their paths as `net.width`; one path that is empty
+/// where it is not two objects that differ.
+pub(crate) fn json_changes(old: &Value, new: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    note_changes("", Some(old), Some(new), &mut changes);
+    changes
+}
+
 /// Goes down into objects, so that the one changed field is named.
-fn params_changes(
-    path: &str,
-    old: Option<&Value>,
-    new: Option<&Value>,
-    note: &mut impl FnMut(String, Option<String>, Option<String>),
-) {
+fn note_changes(path: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<Change>) {
+    if old == new {
+        return;
+    }
     if let (Some(Value::Object(old)), Some(Value::Object(new))) = (old, new) {
-        let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
         for name in names {
-            let path = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}.{name}")
-            };
-            params_changes(&path, old.get(name), new.get(name), note);
+            let dot = if path.is_empty() { "" } else { "." };
+            let path = format!("{path}{dot}{name}");
+            note_changes(&path, old.get(name), new.get(name), changes);
         }
         return;
     }
-    let name = if path.is_empty() {
-        "parameters".to_owned()
-    } else {
-        format!("parameter `{path}`")
-    };
-    note(name, old.map(canonical_json), new.map(canonical_json));
+    changes.push(Change {
+        ingredient: path.to_owned(),
+        old: old.map(canonical_json),
+        new: new.map(canonical_json),
+    });
 }
 
 /// One ingredient that is not as it was.

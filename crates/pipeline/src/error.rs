@@ -222,12 +222,14 @@ pub enum PipelineError {
     },
 
     /// The run has no such step.
-    #[error("run {run} has no step `{step}`")]
+    #[error("run {run} has no step `{step}`; it has {}", steps.join(", "))]
     StepNotFound {
         /// The run.
         run: RunId,
         /// The step asked for.
         step: String,
+        /// The steps that it has.
+        steps: Vec<String>,
     },
 
     /// The run is being carried out at this moment.

@@ -13,6 +13,7 @@ pub(crate) use step::Kept;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -213,7 +214,10 @@ impl<'a> Runner<'a> {
     /// Takes one ready step after the other until none is left or one failed.
     fn work(&self) {
         while let Some(step) = self.next_step() {
-            let outcome = self.obtain(step);
+            // A panic of an observer must not leave the other workers waiting.
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.obtain(step)));
+            let outcome =
+                outcome.unwrap_or_else(|panic| Err(self.blame(step, attempt::panicked(&*panic))));
             let mut board = self.board();
             match outcome {
                 Ok(outputs) => board.progress[step] = Progress::Done(outputs),

@@ -4,8 +4,8 @@
 //!
 //! A file's hash is remembered together with its size, modification time, change
 //! time, inode and device, and the moment at which hashing began. It is read
-//! again unless all five are the same *and* the change time lies at least
-//! [`RACY`] before that moment.
+//! again unless all five are the same *and* both times lie at least [`RACY`]
+//! before that moment.
 //!
 //! - Setting the modification time back (`touch -d`, `cp -p`, `tar`) does not
 //!   hide a change: that sets the change time, which no program can choose.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{BoxError, PipelineError, Result};
+use crate::graph::reference;
 use crate::hash::ContentHash;
 use crate::input::{Found, Input, Output};
 use crate::run::{OutputRecord, RunId, RunRecord};
@@ -30,7 +31,8 @@ impl FinishedRun {
     pub fn output<T>(&self, output: &Output<T>) -> Result<&OutputRecord> {
         let missing = || PipelineError::StepNotFound {
             run: self.id().clone(),
-            step: format!("{}.{}", output.from, output.output),
+            step: reference(&output.from, &output.output),
+            steps: self.record.step_names(),
         };
         let step = self.record.step(&output.from).ok_or_else(missing)?;
         let found = step

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::artifact::Format;
 use crate::error::{PipelineError, Result};
+use crate::format::Format;
 
 /// Sources and steps, and what each step reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -67,6 +67,7 @@ mod error;
 mod execute;
 mod fingerprint;
 mod finished;
+mod format;
 mod graph;
 mod hash;
 mod hooks;
@@ -84,11 +85,15 @@ mod run;
 mod sources;
 mod store;
 
-pub use artifact::{Artifact, Bytes, Folder, Format, Json, Metadata, SavedFile};
+pub use artifact::{
+    Artifact, Bytes, CsvFile, Folder, Json, Metadata, NpyFile, ParquetFile, SafetensorsFile,
+    SavedFile,
+};
 pub use cache_key::{Change, Ingredients};
 pub use context::StepContext;
 pub use error::{BoxError, PipelineError};
 pub use finished::FinishedRun;
+pub use format::Format;
 pub use graph::{Graph, InputSpec, OutputSpec, SourceSpec, StepSpec};
 pub use hash::{ContentHash, NotAHash};
 pub use hooks::{Hook, Webhook};

@@ -2,11 +2,17 @@
 //! ends, however it ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::{PipelineError, Result};
 use crate::hash::ContentHash;
 use crate::run::RunId;
+
+/// How long somebody may hold a run's lock who only asks whether it is going on.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The folder of lock files.
 pub(crate) struct Locks {
@@ -43,7 +49,8 @@ impl Locks {
 
     /// Marks the run as going on; `None` if it already is.
     pub(crate) fn run(&self, run: &RunId) -> Result<Option<Lock>> {
-        let path = self.folder.join(format!("run-{run}"));
+        let path = self.run_path(run);
+        let begun = Instant::now();
         loop {
             let mut lock = Lock::open(&path)?;
             match lock.file.try_lock() {
@@ -52,10 +59,32 @@ impl Locks {
                     return Ok(Some(lock));
                 }
                 Ok(()) => {}
+                // It may only be somebody who asks, for an instant.
+                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(2));
+                }
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(source)) => return Err(lock_error(&path, source)),
             }
         }
+    }
+
+    /// Whether the run is going on, in this or another process.
+    pub(crate) fn is_going_on(&self, run: &RunId) -> Result<bool> {
+        let path = self.run_path(run);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(|source| lock_error(&path, source))?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(lock_error(&path, source)),
+        }
+    }
+
+    fn run_path(&self, run: &RunId) -> PathBuf {
+        self.folder.join(format!("run-{run}"))
     }
 
     /// Keeps the garbage collector out, together with others who do.
@@ -138,7 +167,9 @@ mod tests {
         let first = locks.run(&run).expect("locks");
         assert!(first.is_some());
         assert!(locks.run(&run).expect("asks").is_none());
+        assert!(locks.is_going_on(&run).expect("asks"));
         drop(first);
+        assert!(!locks.is_going_on(&run).expect("asks"));
         assert!(locks.run(&run).expect("locks").is_some());
         let left = fs::read_dir(folder.path()).expect("lists").count();
         assert_eq!(left, 0, "no lock file is left");

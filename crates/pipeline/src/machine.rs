@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// The host's name, or `unknown`.
 pub(crate) fn host() -> String {
@@ -15,12 +18,59 @@ pub(crate) fn host() -> String {
     }
 }
 
-/// The most memory that this process has had, in bytes: `VmHWM` of Linux.
-pub(crate) fn peak_memory_bytes() -> Option<u64> {
+/// Measures the most memory that the process has from now on. Linux only.
+///
+/// Linux keeps the greatest amount since the process began. Where it rises
+/// meanwhile, that is the answer to the byte. Where it does not, because more was
+/// in use before, a thread looks every [`LOOK_EVERY`]. (Linux could be told to
+/// begin anew, but others who ask, as `time`, would then be told too little.)
+pub(crate) struct PeakMemory {
+    greatest_before: Option<u64>,
+    stop: Sender<()>,
+    /// Returns the most that it has seen.
+    looking: Option<JoinHandle<Option<u64>>>,
+}
+
+/// Short beside the time in which memory is used up, long beside a look.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+impl PeakMemory {
+    pub(crate) fn measure() -> Self {
+        let (stop, stopped) = channel();
+        let look = move || {
+            let mut most = memory(NOW);
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                most = most.max(memory(NOW));
+            }
+            most.max(memory(NOW))
+        };
+        let thread = thread::Builder::new().name("memory".to_owned());
+        Self {
+            greatest_before: memory(GREATEST),
+            stop,
+            looking: thread.spawn(look).ok(),
+        }
+    }
+
+    /// The most there was, in bytes.
+    pub(crate) fn bytes(self) -> Option<u64> {
+        drop(self.stop);
+        let seen = self.looking.and_then(|thread| thread.join().ok().flatten());
+        let greatest = memory(GREATEST);
+        match greatest > self.greatest_before {
+            true => greatest,
+            false => seen,
+        }
+    }
+}
+
+/// Fields of `/proc/self/status`: what is in memory now, and was at most.
+const NOW: &str = "VmRSS:";
+const GREATEST: &str = "VmHWM:";
+
+fn memory(field: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -123,7 +173,19 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn linux_tells_the_peak_memory() {
-        assert!(peak_memory_bytes().is_some_and(|bytes| bytes > 100_000));
+    fn memory_counts_from_the_moment_of_asking() {
+        let filled = |n_bytes: usize| std::hint::black_box(vec![1u8; n_bytes]);
+        let most = |n_bytes: usize| {
+            let memory = PeakMemory::measure();
+            drop(filled(n_bytes));
+            memory.bytes().expect("Linux tells")
+        };
+        let large = most(256 << 20);
+        assert!(large > 256 << 20, "{large}");
+        let small = most(1 << 20);
+        assert!(
+            (1 << 20..large / 2).contains(&small),
+            "{small} after {large}"
+        );
     }
 }

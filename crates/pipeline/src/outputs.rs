@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::artifact::{Artifact, Format, Metadata};
+use crate::artifact::{Artifact, Metadata};
 use crate::error::{PipelineError, Result};
+use crate::format::Format;
 use crate::graph::OutputSpec;
 use crate::input::Output;
 
@@ -61,6 +62,7 @@ impl<'a> Staging<'a> {
             .expect("every output was described")
             .clone();
         let path = self.folder.join(format!("output-{}", self.staged.len()));
+        let metadata = value.metadata();
         value
             .save(&path)
             .map_err(|source| PipelineError::SaveArtifact {
@@ -68,7 +70,6 @@ impl<'a> Staging<'a> {
                 path: path.clone(),
                 source,
             })?;
-        let metadata = value.metadata();
         self.staged.push(Staged {
             path,
             spec,

@@ -52,8 +52,33 @@ impl Graph {
     /// The pipeline as an SVG picture, from left to right. With a run, steps have
     /// their state and time. Light and dark follow the reader's preference.
     pub fn to_svg(&self, run: Option<&RunRecord>) -> String {
-        svg::draw(self, run)
+        svg::draw(self, run, |_| None, Setting::Alone)
     }
+
+    /// The same to be part of a page: steps lead to the addresses that `link` gives
+    /// them, and dark colors are left to the page.
+    ///
+    /// There is no style in it, so that a page may forbid those it does not know.
+    /// Its own reaches `.pipeline-graph`, below it the boxes by their state (`.ran`,
+    /// `.cached`, `.failed`, `.skipped`, `.running`; `.step` without a run,
+    /// `.source`) with `rect`, `text` and `.below`, and the arrows with `path` and
+    /// `.tip`.
+    pub fn to_page_svg(
+        &self,
+        run: Option<&RunRecord>,
+        link: impl Fn(&str) -> Option<String>,
+    ) -> String {
+        svg::draw(self, run, link, Setting::Page)
+    }
+}
+
+/// Where a picture is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Setting {
+    /// As a file of its own.
+    Alone,
+    /// As a part of a page, which has a style.
+    Page,
 }
 
 /// How long a step took, for people.

@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::artifact::{Format, Metadata};
+use crate::artifact::Metadata;
 use crate::error::PipelineError;
+use crate::format::Format;
 use crate::graph::Graph;
 use crate::hash::ContentHash;
 
@@ -184,6 +185,10 @@ impl RunRecord {
     pub fn step(&self, name: &str) -> Option<&StepRecord> {
         self.steps.iter().find(|step| step.step == name)
     }
+
+    pub(crate) fn step_names(&self) -> Vec<String> {
+        self.steps.iter().map(|step| step.step.clone()).collect()
+    }
 }
 
 /// One step of one run.
@@ -199,8 +204,8 @@ pub struct StepRecord {
     pub started_ms: Option<i64>,
     /// How long it took, all attempts together, in milliseconds.
     pub duration_ms: Option<f64>,
-    /// The most memory that the process had used when the step ended, in bytes.
-    /// Steps that ran before or beside it count in. Linux only.
+    /// The most memory that the process had while the step ran, in bytes; steps
+    /// that ran beside it count in. Linux only.
     pub peak_memory_bytes: Option<u64>,
     /// How often it was tried; 0 if it was cached or skipped.
     pub n_attempts: u32,

@@ -38,7 +38,7 @@ use crate::error::{PipelineError, Result};
 use crate::locks::Locks;
 use crate::objects::Objects;
 
-pub(crate) use cache::{Execution, Hit};
+pub(crate) use cache::{Execution, Hit, Until};
 pub use explain::{Comparison, Difference, Explanation};
 pub use gc::{Collected, Pin};
 pub(crate) use items::ItemRow;

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use biophony_pipeline::{
     BoxError, Bytes, ContentHash, FinishedRun, Folder, Json, Pipeline, PipelineError, RunOptions,
@@ -178,47 +178,61 @@ fn a_killed_run_is_resumed_to_the_very_same_artifacts() {
     assert_eq!(expected.len(), 4);
 
     let mut n_interrupted = 0;
-    for instant in 0..N_INSTANTS {
-        let bench = bench();
-        let draw = u64::from_le_bytes(
-            noise(&instant.to_le_bytes(), 8)
-                .try_into()
-                .expect("8 bytes"),
-        );
-        let mut child = start_child(&bench);
-        thread::sleep(duration.mul_f64(draw as f64 / u64::MAX as f64));
-        child.kill().expect("is killed");
-        child.wait().expect("ends");
-
-        let (store, pipeline) = (bench.store(), megabytes(&bench.path("")));
-        check_all_artifacts_whole(&bench, &store);
-        let before = store.runs().expect("reads").pop();
-        n_interrupted += u32::from(
-            before
-                .as_ref()
-                .is_some_and(|run| run.state == RunState::Interrupted),
-        );
-        let finished = match before {
-            Some(run) if run.state == RunState::Interrupted => pipeline
-                .resume(&store, &run.id, &options())
-                .expect("resumes"),
-            _ => pipeline.run(&store, &options()).expect("runs"),
-        };
-        assert_eq!(
-            outputs(&store, &finished),
-            expected,
-            "killed at instant {instant}"
-        );
-        store.collect_garbage().expect("collects");
-        assert_eq!(
-            outputs(&store, &finished),
-            expected,
-            "collected after instant {instant}"
-        );
-        let staging = fs::read_dir(bench.path("home/staging")).expect("lists");
-        assert_eq!(staging.count(), 0, "nothing half written is left");
+    for instant in 0..4 * N_INSTANTS {
+        let draw = noise(&instant.to_le_bytes(), 8).try_into();
+        let draw = u64::from_le_bytes(draw.expect("8 bytes")) as f64 / u64::MAX as f64;
+        let after = duration.mul_f64(draw);
+        n_interrupted += u64::from(check_killed(after, &expected) == Met::AtWork);
+        if n_interrupted == N_INSTANTS {
+            return;
+        }
     }
-    assert!(n_interrupted > 0, "no child was killed while it ran");
+    panic!("only {n_interrupted} children were killed while they ran");
+}
+
+/// What a kill met.
+#[derive(PartialEq, Eq)]
+enum Met {
+    /// The run was going on.
+    AtWork,
+    /// It had not begun, or had ended.
+    Nothing,
+}
+
+/// Kills a run after some time, has it resumed, and compares what comes out.
+fn check_killed(after: Duration, expected: &BTreeMap<String, ContentHash>) -> Met {
+    let bench = bench();
+    let mut child = start_child(&bench);
+    thread::sleep(after);
+    child.kill().expect("is killed");
+    child.wait().expect("ends");
+
+    let (store, pipeline) = (bench.store(), megabytes(&bench.path("")));
+    check_all_artifacts_whole(&bench, &store);
+    let before = store.runs().expect("reads").pop();
+    let interrupted = before.filter(|run| run.state == RunState::Interrupted);
+    let finished = match &interrupted {
+        Some(run) => pipeline.resume(&store, &run.id, &options()),
+        None => pipeline.run(&store, &options()),
+    };
+    let finished = finished.expect("finishes");
+    assert_eq!(
+        &outputs(&store, &finished),
+        expected,
+        "killed after {after:?}"
+    );
+    store.collect_garbage().expect("collects");
+    assert_eq!(
+        &outputs(&store, &finished),
+        expected,
+        "collected, {after:?}"
+    );
+    let staging = fs::read_dir(bench.path("home/staging")).expect("lists");
+    assert_eq!(staging.count(), 0, "nothing half written is left");
+    match interrupted {
+        Some(_) => Met::AtWork,
+        None => Met::Nothing,
+    }
 }
 
 #[test]

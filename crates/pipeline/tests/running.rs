@@ -9,8 +9,9 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use biophony_pipeline::{
-    BoxError, ContentHash, Folder, Hook, Json, Level, Output, OutputSpec, Pipeline, PipelineError,
-    Reuse, RunState, SavedFile, StepState,
+    BoxError, ContentHash, CsvFile, Folder, Format, Hook, Json, Level, NpyFile, Output, OutputSpec,
+    ParquetFile, Pipeline, PipelineError, Reuse, RunId, RunObserver, RunState, SafetensorsFile,
+    SavedFile, StepRecord, StepState,
 };
 use common::{Bench, check_states, constant_step, number_step};
 
@@ -104,6 +105,72 @@ fn independent_steps_run_side_by_side() {
         .run(&bench.store(), &bench.options())
         .expect("runs");
     assert_eq!(run.load(&sum).expect("loads").0, 2);
+}
+
+#[test]
+fn no_more_steps_run_at_once_than_there_are_workers() {
+    for workers in [1, 2, 3] {
+        let bench = Bench::new();
+        let [running, most] = [(); 2].map(|()| Arc::new(AtomicU32::new(0)));
+        let mut pipeline = Pipeline::new("wide");
+        let all: Vec<Output<Json<i64>>> = (0..12)
+            .map(|number| {
+                let (running, most) = (running.clone(), most.clone());
+                let step = pipeline.step(&format!("step-{number}"));
+                step.run((), move |_, ()| {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    thread::yield_now();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    Ok::<_, BoxError>(Json(number))
+                })
+            })
+            .collect();
+        let step = pipeline.step("sum");
+        let sum = step.run(&all, |_, numbers: Vec<Json<i64>>| {
+            Ok::<_, BoxError>(Json(numbers.into_iter().map(|Json(n)| n).sum::<i64>()))
+        });
+        let mut options = bench.options();
+        options.workers = workers;
+        let run = pipeline.run(&bench.store(), &options).expect("runs");
+        assert_eq!(run.load(&sum).expect("loads").0, 66);
+        let most = most.load(Ordering::SeqCst) as usize;
+        assert!((1..=workers).contains(&most), "{most} of {workers}");
+    }
+}
+
+#[test]
+fn an_observer_that_panics_fails_the_run_and_does_not_stop_it_dead() {
+    struct Clumsy;
+    impl RunObserver for Clumsy {
+        fn step_finished(&self, _: &RunId, step: &StepRecord) {
+            assert_ne!(step.step, "b", "as when a terminal has gone away");
+        }
+    }
+    let bench = Bench::new();
+    let mut pipeline = Pipeline::new("observed");
+    let a = constant_step(&mut pipeline, "a", 1);
+    let b = number_step(&mut pipeline, "b", &a, |n| n);
+    number_step(&mut pipeline, "c", &b, |n| n);
+    let mut options = bench.options();
+    options.observer = Arc::new(Clumsy);
+    let (run, error) = failure(pipeline.run(&bench.store(), &options));
+    assert!(error.contains("as when a terminal"), "{error}");
+    let run = run.parse().expect("is a run");
+    let resumed = pipeline.resume(&bench.store(), &run, &bench.options());
+    let resumed = resumed.expect("resumes");
+    check_states(&resumed.record, "a cached, b cached, c ran");
+}
+
+#[test]
+fn what_cannot_pass_is_not_tried_again() {
+    let bench = Bench::new();
+    let mut pipeline = Pipeline::new("hopeless");
+    let step = pipeline.step("hopeless").retries(u32::MAX, Duration::MAX);
+    step.run((), |_, ()| Err::<(), _>(PipelineError::Cancelled));
+    let (run, error) = failure(pipeline.run(&bench.store(), &bench.options()));
+    assert!(error.ends_with("the step was cancelled"), "{error}");
+    let record = bench.store().run(&run.parse().expect("is a run"));
+    assert_eq!(record.expect("reads").steps[0].n_attempts, 1);
 }
 
 #[test]
@@ -258,9 +325,39 @@ fn a_failed_step_ends_the_run_which_can_be_resumed() {
     assert!(matches!(again, Err(PipelineError::CannotResume { .. })));
     let other = Pipeline::new("other").resume(&bench.store(), &id, &bench.options());
     assert!(matches!(other, Err(PipelineError::CannotResume { .. })));
+    // A run that begins anew says what kept the step from being there already.
+    let (again, _) = failure(two_steps("reason", true).run(&bench.store(), &bench.options()));
+    let reason = |id: &str| {
+        let record = bench.store().run(&id.parse().expect("is a run"));
+        record.expect("reads").steps[1].reason.clone()
+    };
+    assert_eq!(reason(&again), "it has not run before");
+    let id: RunId = again.parse().expect("is a run");
+    let resumed = two_steps("reason", true).resume(&bench.store(), &id, &bench.options());
+    assert_eq!(
+        reason(&failure(resumed).0),
+        "it had not come to its end before"
+    );
+    let (third, _) = failure(two_steps("reason", true).run(&bench.store(), &bench.options()));
+    assert_eq!(
+        reason(&third),
+        format!("it did not come to its end in run {again}")
+    );
     let unknown = "nothing".parse().expect("could be a run");
     let missing = pipeline(false).resume(&bench.store(), &unknown, &bench.options());
     assert!(matches!(missing, Err(PipelineError::RunNotFound { .. })));
+}
+
+/// A step, and one after it that may fail.
+fn two_steps(name: &str, fails: bool) -> Pipeline {
+    let mut pipeline = Pipeline::new(name);
+    let a = constant_step(&mut pipeline, "a", 1);
+    let step = pipeline.step("fallible");
+    step.run(&a, move |_, number: Json<i64>| match fails {
+        true => Err("on purpose"),
+        false => Ok(number),
+    });
+    pipeline
 }
 
 #[test]
@@ -358,6 +455,70 @@ fn files_and_folders_are_artifacts_with_metadata() {
     check_states(&again.record, "make ran, read cached");
     assert_eq!(again.record.steps[0].outputs[0].name, "table");
     assert_eq!(again.record.steps[1].outputs[0].name, OutputSpec::ONLY);
+}
+
+#[test]
+fn files_of_known_formats_are_checked_and_described() {
+    let bench = Bench::new();
+    let tensors = r#"{"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#;
+    let array = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }";
+    let mut pipeline = Pipeline::new("formats");
+    let names = ["table", "columns", "tensors", "array"];
+    let step = pipeline.step("write").outputs(names);
+    let made = step.run((), move |context, ()| {
+        let scratch = context.scratch()?;
+        let write = |name: &str, parts: &[&[u8]]| {
+            let path = scratch.join(name);
+            fs::write(&path, parts.concat()).map(|()| path)
+        };
+        let length = (tensors.len() as u64).to_le_bytes();
+        let header = [b"\x93NUMPY\x01\x00", &[array.len() as u8, 0][..]].concat();
+        Ok::<_, BoxError>((
+            CsvFile {
+                path: write("table.csv", &[b"path,label\na.wav,owl\n"])?,
+            },
+            ParquetFile {
+                path: write("table.parquet", &[b"PAR1 columns PAR1"])?,
+            },
+            SafetensorsFile {
+                path: write("w", &[&length, tensors.as_bytes(), &[0; 8]])?,
+            },
+            NpyFile {
+                path: write("array.npy", &[&header, array.as_bytes(), &[0; 8]])?,
+            },
+        ))
+    });
+    let read = pipeline.step("read");
+    let read = read.run(&made.3, |_, array: NpyFile| {
+        std::io::Result::Ok(Json(fs::read(array.path)?.len()))
+    });
+    let run = pipeline
+        .run(&bench.store(), &bench.options())
+        .expect("runs");
+    assert_eq!(run.load(&read).expect("loads").0, 10 + array.len() + 8);
+    let outputs = &run.record.steps[0].outputs;
+    let formats: Vec<Format> = outputs.iter().map(|output| output.format).collect();
+    use Format::{Csv, Npy, Parquet, Safetensors};
+    assert_eq!(formats, [Csv, Parquet, Safetensors, Npy]);
+    assert_eq!(outputs[0].metadata["rows"], 1);
+    assert_eq!(outputs[2].metadata["values"], 2);
+    assert_eq!(outputs[3].metadata["shape"], serde_json::json!([2]));
+}
+
+#[test]
+fn a_file_that_is_not_what_it_is_returned_as_is_refused() {
+    let bench = Bench::new();
+    let mut pipeline = Pipeline::new("pretended");
+    pipeline.step("write").run((), |context, ()| {
+        let path = context.scratch()?.join("table.npy");
+        fs::write(&path, "path,label\n")?;
+        Ok::<_, BoxError>(NpyFile { path })
+    });
+    let outcome = pipeline.run(&bench.store(), &bench.options());
+    let summary = &bench.store().runs().expect("reads")[0];
+    assert!(outcome.is_err());
+    let error = summary.error.as_deref().expect("says why");
+    assert!(error.ends_with(": it is no npy file"), "{error}");
 }
 
 #[test]

@@ -266,6 +266,17 @@ fn a_pipeline_is_drawn_as_text_and_as_svg() {
     assert_eq!(svg.matches("<rect").count(), 3);
     assert_eq!(svg.matches("class=\"tip\"").count(), 2);
     assert!(svg.contains(">train</text>") && svg.contains(">ran · "));
+    let link = |step: &str| (step == "train").then(|| "/steps?a&b".to_owned());
+    let svg = run.record.graph.to_page_svg(None, link);
+    assert_eq!(
+        svg.matches("<a href=\"/steps?a&amp;b\"><g class=\"step\">")
+            .count(),
+        1
+    );
+    assert!(
+        !svg.contains("style"),
+        "a page may forbid styles that are not its own"
+    );
 }
 
 #[test]

@@ -54,7 +54,8 @@ impl Attempt {
             workers: runner.options.workers,
             reuse: runner.options.reuse,
             folder: run_folder.join(format!("{id}-{attempt}")),
-            deadline: step.policy.timeout.map(|timeout| Instant::now() + timeout),
+            // A limit beyond the end of the clock is none.
+            deadline: (step.policy.timeout).and_then(|limit| Instant::now().checked_add(limit)),
             cancelled: AtomicBool::new(false),
             attached: Mutex::new(BTreeMap::new()),
         };
@@ -121,14 +122,13 @@ fn call(
     // What the closure shares with others it must protect itself, as between
     // threads; the store's connection survives a panic.
     let called = catch_unwind(AssertUnwindSafe(|| action(context, found, &folder)));
-    called.unwrap_or_else(|panic| {
-        let message = message_of(&*panic);
-        Err(PipelineError::Panicked { message }.into())
-    })
+    called.unwrap_or_else(|panic| Err(panicked(&*panic).into()))
 }
 
-fn message_of(panic: &(dyn Any + Send)) -> String {
+/// What code of a step or an observer said when it panicked.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> PipelineError {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "it did not say why".to_owned())
+    let message = text.unwrap_or_else(|| "it did not say why".to_owned());
+    PipelineError::Panicked { message }
 }

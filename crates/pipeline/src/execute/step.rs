@@ -9,12 +9,12 @@ use crate::error::{BoxError, PipelineError, Result};
 use crate::execute::attempt::Attempt;
 use crate::execute::{Progress, Runner, chain};
 use crate::input::Found;
-use crate::machine;
+use crate::machine::PeakMemory;
 use crate::objects::Durability;
 use crate::options::Reuse;
 use crate::outputs::Staged;
 use crate::run::{Level, OutputRecord, StepState, now_ms};
-use crate::store::{Hit, StepEnd};
+use crate::store::{Hit, StepEnd, Until};
 
 /// How often one step has damaged inputs made again before it gives up.
 const MAX_REPAIRS: usize = 16;
@@ -161,22 +161,27 @@ impl Runner<'_> {
         Ok(Answer::Hit(hit.outputs))
     }
 
-    /// Names the ingredient that changed since the step was last run.
+    /// Names the ingredient that changed since the step was last begun.
     fn why_unknown(&self, ingredients: &Ingredients) -> Result<String> {
-        let pipeline = &self.pipeline.graph.pipeline;
+        let (pipeline, step) = (&self.pipeline.graph.pipeline, &ingredients.step);
         let before = self
             .store
-            .ingredients_before(self.run, pipeline, &ingredients.step)?;
-        Ok(match before {
-            None => "it has not run before".to_owned(),
-            Some((run, before)) => {
-                let changes = ingredients.changes_since(&before);
-                let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
-                match changes.is_empty() {
-                    true => format!("its result of run {run} is not in the cache"),
-                    false => changes.join("; "),
-                }
+            .last_begun(pipeline, step, Until::With(self.run))?;
+        let Some(before) = before else {
+            return Ok("it has not run before".to_owned());
+        };
+        let changes = ingredients.changes_since(&before.ingredients);
+        if !changes.is_empty() {
+            let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
+            return Ok(changes.join("; "));
+        }
+        let run = &before.run;
+        Ok(match before.state {
+            StepState::Ran | StepState::Cached => {
+                format!("its result of run {run} is not in the cache")
             }
+            _ if run == self.run => "it had not come to its end before".to_owned(),
+            _ => format!("it did not come to its end in run {run}"),
         })
     }
 
@@ -205,6 +210,7 @@ impl Runner<'_> {
             .observer
             .step_started(self.run, &ingredients.step, reason);
         let mut end = StepEnd::running(reason, execution, started.0);
+        let memory = PeakMemory::measure();
         let policy = self.pipeline.steps[step].policy;
         let found = std::sync::Arc::new(found);
         let key = ingredients.key();
@@ -215,9 +221,8 @@ impl Runner<'_> {
                 .run(policy.timeout)
                 .and_then(|(staged, context)| self.keep_outputs(step, staged, &context));
             attempt.clean_up();
-            let retries_left = policy.n_retries + 1 - end.n_attempts;
             match outcome {
-                Err(error) if retries_left > 0 => {
+                Err(error) if end.n_attempts <= policy.n_retries && may_pass(&error) => {
                     let wait = policy
                         .backoff
                         .saturating_mul(2u32.saturating_pow(end.n_attempts - 1));
@@ -234,7 +239,7 @@ impl Runner<'_> {
             }
         };
         end.duration_ms = Some(milliseconds(started.1));
-        end.peak_memory_bytes = machine::peak_memory_bytes();
+        end.peak_memory_bytes = memory.bytes();
         match outcome {
             Ok(kept) => {
                 end.state = StepState::Ran;
@@ -302,6 +307,16 @@ impl Runner<'_> {
             _lock: kept,
         })
     }
+}
+
+/// Whether an error may be gone when the step is tried again. A source that
+/// changed is not what this run is about any more.
+fn may_pass(error: &BoxError) -> bool {
+    let lasting = matches!(
+        error.downcast_ref(),
+        Some(PipelineError::Cancelled | PipelineError::SourceChanged { .. })
+    );
+    !lasting
 }
 
 fn milliseconds(since: Instant) -> f64 {

@@ -1,9 +1,9 @@
-//! Boxes and arrows as SVG, without scripts and with its own colors.
+//! Boxes and arrows as SVG, without scripts.
 
 use std::fmt::Write;
 
 use super::layout::{Layout, Place, layout};
-use super::time_of;
+use super::{Setting, time_of};
 use crate::graph::Graph;
 use crate::run::RunRecord;
 
@@ -14,29 +14,39 @@ const MARGIN: f64 = 16.0;
 /// The mean width of a character at 14 pixels.
 const CHARACTER: f64 = 7.8;
 
-/// States are told by the words in the boxes; color only helps to find them.
-const STYLE: &str = "\
-.p{--ink:#1d2a25;--line:#7b8a83;--box:#fff;--ran:#2f6f4f;--cached:#6b7a74;--failed:#b3261e}\
-@media(prefers-color-scheme:dark){.p{--ink:#e6ece9;--line:#8fa099;--box:#1b2420;--ran:#7fd1a4;\
---cached:#9aa8a2;--failed:#ff8a80}}\
-.p text{font:14px system-ui,sans-serif;fill:var(--ink)}\
-.p .s{font-size:11px;fill:var(--line)}\
-.p rect{fill:var(--box);stroke:var(--line);stroke-width:1.5}\
-.p .ran rect{stroke:var(--ran)}.p .ran .s{fill:var(--ran)}\
-.p .cached rect,.p .skipped rect{stroke:var(--cached);stroke-dasharray:4 3}\
-.p .failed rect{stroke:var(--failed);stroke-width:2.5}.p .failed .s{fill:var(--failed)}\
-.p path{fill:none;stroke:var(--line);stroke-width:1.5}\
-.p .tip{fill:var(--line);stroke:none}";
+/// Colors and fonts are attributes: a style sheet comes before them, and readers
+/// that know none still see the picture.
+const INK: &str = "#1d2a25";
+const LINE: &str = "#7b8a83";
+const PAPER: &str = "#ffffff";
+const RAN: &str = "#2f6f4f";
+const WAITING: &str = "#6b7a74";
+const FAILED: &str = "#b3261e";
+
+/// The same in the dark, for readers who prefer it.
+const DARK: &str = "\
+@media(prefers-color-scheme:dark){.pipeline-graph text{fill:#e6ece9}\
+.pipeline-graph rect{fill:#1b2420}.pipeline-graph .below{fill:#8fa099}\
+.pipeline-graph .ran rect{stroke:#7fd1a4}.pipeline-graph .ran .below{fill:#7fd1a4}\
+.pipeline-graph .failed rect{stroke:#ff8a80}.pipeline-graph .failed .below{fill:#ff8a80}}";
 
 /// What one box says.
 struct Label {
     name: String,
     below: String,
     class: &'static str,
+    /// Where a click on it leads.
+    link: Option<String>,
 }
 
-pub(super) fn draw(graph: &Graph, run: Option<&RunRecord>) -> String {
-    let labels = labels(graph, run);
+/// Draws the picture; `link` gives the address of a step, if it has one.
+pub(super) fn draw(
+    graph: &Graph,
+    run: Option<&RunRecord>,
+    link: impl Fn(&str) -> Option<String>,
+    setting: Setting,
+) -> String {
+    let labels = labels(graph, run, link);
     let layout = layout(graph);
     let longest = labels.iter().flat_map(|label| [&label.name, &label.below]);
     let n_characters = longest.map(|text| text.chars().count()).max().unwrap_or(0);
@@ -48,11 +58,14 @@ pub(super) fn draw(graph: &Graph, run: Option<&RunRecord>) -> String {
     let (width, height) = sheet.size();
 
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"p\" role=\"img\" \
-         viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n\
-         <title>Pipeline {}</title>\n<style>{STYLE}</style>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"pipeline-graph\" role=\"img\" \
+         viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+         font-family=\"system-ui, sans-serif\" font-size=\"14\">\n<title>Pipeline {}</title>\n",
         escape(&graph.pipeline)
     );
+    if setting == Setting::Alone {
+        let _ = writeln!(svg, "<style>{DARK}</style>");
+    }
     for arrow in &layout.arrows {
         svg.push_str(&sheet.arrow(arrow));
     }
@@ -63,11 +76,16 @@ pub(super) fn draw(graph: &Graph, run: Option<&RunRecord>) -> String {
     svg
 }
 
-fn labels(graph: &Graph, run: Option<&RunRecord>) -> Vec<Label> {
+fn labels(
+    graph: &Graph,
+    run: Option<&RunRecord>,
+    link: impl Fn(&str) -> Option<String>,
+) -> Vec<Label> {
     let sources = graph.sources.iter().map(|source| Label {
         name: source.name.clone(),
         below: "source".to_owned(),
         class: "source",
+        link: None,
     });
     let steps = graph.steps.iter().map(|step| {
         let record = run.and_then(|run| run.step(&step.name));
@@ -79,6 +97,7 @@ fn labels(graph: &Graph, run: Option<&RunRecord>) -> Vec<Label> {
             name: step.name.clone(),
             below: format!("{state}{time}"),
             class: if state.is_empty() { "step" } else { state },
+            link: link(&step.name),
         }
     });
     sources.chain(steps).collect()
@@ -106,25 +125,39 @@ impl Sheet<'_> {
 
     fn label(&self, label: &Label, place: Place) -> String {
         let (x, y) = self.corner(place);
-        let Label { name, below, class } = label;
+        let Label {
+            name, below, class, ..
+        } = label;
         let middle = x + self.box_width / 2.0;
         let name_y = if below.is_empty() { y + 27.0 } else { y + 19.0 };
+        // States are told by the words; color and line only help to find them.
+        let (color, line) = match *class {
+            "ran" => (RAN, "stroke-width=\"1.5\""),
+            "cached" | "skipped" => (WAITING, "stroke-width=\"1.5\" stroke-dasharray=\"4 3\""),
+            "failed" => (FAILED, "stroke-width=\"2.5\""),
+            _ => (LINE, "stroke-width=\"1.5\""),
+        };
         let mut svg = format!(
             "<g class=\"{class}\"><rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{BOX_HEIGHT}\" \
-             rx=\"6\"/><text x=\"{middle}\" y=\"{name_y}\" text-anchor=\"middle\">{}</text>",
+             rx=\"6\" fill=\"{PAPER}\" stroke=\"{color}\" {line}/>\
+             <text x=\"{middle}\" y=\"{name_y}\" text-anchor=\"middle\" fill=\"{INK}\">{}</text>",
             self.box_width,
             escape(name)
         );
         if !below.is_empty() {
             let _ = write!(
                 svg,
-                "<text class=\"s\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                "<text class=\"below\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\" \
+                 font-size=\"11\" fill=\"{color}\">{}</text>",
                 y + 35.0,
                 escape(below)
             );
         }
         svg.push_str("</g>\n");
-        svg
+        match &label.link {
+            Some(link) => format!("<a href=\"{}\">{}</a>\n", escape(link), svg.trim_end()),
+            None => svg,
+        }
     }
 
     /// A smooth line that crosses the layers between at their bends.
@@ -155,7 +188,10 @@ impl Sheet<'_> {
         }
         let (x, y) = from;
         let tip = format!("M{x} {} L{} {y} L{x} {} Z", y - 4.0, x + 7.0, y + 4.0);
-        format!("<path d=\"{path}\"/><path class=\"tip\" d=\"{tip}\"/>\n")
+        format!(
+            "<path d=\"{path}\" fill=\"none\" stroke=\"{LINE}\" stroke-width=\"1.5\"/>\
+             <path class=\"tip\" d=\"{tip}\" fill=\"{LINE}\"/>\n"
+        )
     }
 }
 

@@ -7,12 +7,28 @@ use crate::error::{PipelineError, Result};
 use crate::execute::Kept;
 use crate::hash::ContentHash;
 use crate::input::SourceEntry;
-use crate::run::{InputRecord, OutputRecord, RunId, now_ms};
+use crate::run::{InputRecord, OutputRecord, RunId, StepState, now_ms};
 use crate::store::{StepEnd, Store, records};
 
 /// One time that a step's code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Execution(pub(crate) i64);
+
+/// Up to which run one looks back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until<'a> {
+    /// Only at runs before this one.
+    Before(&'a RunId),
+    /// At what an interrupted part of this run did, too.
+    With(&'a RunId),
+}
+
+/// A step that was begun, or cached, in an earlier run.
+pub(crate) struct Begun {
+    pub(crate) run: RunId,
+    pub(crate) state: StepState,
+    pub(crate) ingredients: Ingredients,
+}
 
 /// A result that is there already.
 pub(crate) struct Hit {
@@ -109,29 +125,40 @@ impl Store {
         })
     }
 
-    /// The ingredients that this step had in the latest run of the pipeline
-    /// before this one.
-    pub(crate) fn ingredients_before(
+    /// The latest run of the pipeline in which this step was begun or cached.
+    pub(crate) fn last_begun(
         &self,
-        run: &RunId,
         pipeline: &str,
         step: &str,
-    ) -> Result<Option<(RunId, Ingredients)>> {
-        let found: Option<(String, String)> = self.read(|db| {
+        until: Until<'_>,
+    ) -> Result<Option<Begun>> {
+        let (run, with) = match until {
+            Until::Before(run) => (run, false),
+            Until::With(run) => (run, true),
+        };
+        let found: Option<(RunId, StepState, String)> = self.read(|db| {
             db.prepare_cached(
-                "SELECT runs.id, executions.ingredients FROM runs
+                "SELECT runs.id, step_runs.state, executions.ingredients FROM runs
                  JOIN step_runs ON step_runs.run = runs.id AND step_runs.step = ?2
                  JOIN executions ON executions.id = step_runs.execution
-                 WHERE runs.pipeline = ?1 AND runs.rowid <
-                       coalesce((SELECT rowid FROM runs WHERE id = ?3), 9223372036854775807)
+                 WHERE runs.pipeline = ?1
+                     AND runs.rowid < (SELECT rowid + ?4 FROM runs WHERE id = ?3)
                  ORDER BY runs.rowid DESC LIMIT 1",
             )?
-            .query_row(params![pipeline, step, run.as_str()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+            .query_row(params![pipeline, step, run.as_str(), with], |row| {
+                let state = records::state_column(row, 1, StepState::from_name)?;
+                Ok((records::id_column(row, 0)?, state, row.get(2)?))
             })
             .optional()
         })?;
-        let parse = |(run, text): (String, String)| Ok((run.parse()?, parse_ingredients(&text)?));
+        let parse = |(run, state, text): (RunId, StepState, String)| {
+            let ingredients = parse_ingredients(&text)?;
+            Ok(Begun {
+                run,
+                state,
+                ingredients,
+            })
+        };
         found.map(parse).transpose()
     }
 

@@ -3,12 +3,12 @@
 use rusqlite::OptionalExtension;
 use serde::Serialize;
 
-use crate::cache_key::{Change, Ingredients};
+use crate::cache_key::{Change, Ingredients, json_changes};
 use crate::canonical::canonical_json;
 use crate::error::{PipelineError, Result};
 use crate::run::{RunId, RunRecord, StepRecord, StepState};
-use crate::store::Store;
 use crate::store::cache::parse_ingredients;
+use crate::store::{Store, Until};
 
 /// Why a step of a run ran or did not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,18 +63,20 @@ impl Store {
             .ok_or_else(|| PipelineError::StepNotFound {
                 run: run.clone(),
                 step: step.to_owned(),
+                steps: record.step_names(),
             })?;
         let ingredients = self.ingredients_of(run, step)?;
-        let before = self.ingredients_before(run, &record.summary.pipeline, step)?;
+        let pipeline = &record.summary.pipeline;
+        let before = self.last_begun(pipeline, step, Until::Before(run))?;
         let changes = match (&ingredients, &before) {
-            (Some(now), Some((_, before))) => now.changes_since(before),
+            (Some(now), Some(before)) => now.changes_since(&before.ingredients),
             _ => Vec::new(),
         };
         Ok(Explanation {
             state: found.state,
             reason: found.reason.clone(),
             ingredients,
-            compared_with: before.map(|(run, _)| run),
+            compared_with: before.map(|before| before.run),
             changes,
         })
     }
@@ -143,13 +145,24 @@ fn run_differences(runs: &[RunRecord; 2]) -> Vec<Difference> {
             ("state".to_owned(), run.state.to_string()),
             ("program".to_owned(), run.program.clone()),
             ("host".to_owned(), run.host.clone()),
-            ("config".to_owned(), canonical_json(&run.config)),
         ];
         let commit = run.git_commit.clone();
         facts.extend(commit.map(|commit| ("git commit".to_owned(), commit)));
         facts
     };
-    differences("", [facts(&runs[0]), facts(&runs[1])])
+    let mut found = differences("", [facts(&runs[0]), facts(&runs[1])]);
+    let configs = runs.each_ref().map(|run| &run.summary.config);
+    let settings = json_changes(configs[0], configs[1]).into_iter();
+    found.extend(settings.map(|change| Difference {
+        step: String::new(),
+        what: match change.ingredient.as_str() {
+            "" => "settings".to_owned(),
+            path => format!("setting `{path}`"),
+        },
+        left: change.old,
+        right: change.new,
+    }));
+    found
 }
 
 fn step_differences(name: &str, steps: [Option<&StepRecord>; 2]) -> Vec<Difference> {

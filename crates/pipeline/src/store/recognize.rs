@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use crate::artifact::Format;
 use crate::error::{PipelineError, Result};
 use crate::fingerprint::{hash_tree, list_files};
+use crate::format::Format;
 use crate::hash::ContentHash;
 use crate::run::OutputRecord;
 use crate::store::Store;

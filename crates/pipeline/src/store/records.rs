@@ -203,7 +203,7 @@ impl Store {
     /// A run that nobody holds the lock of is not running, whatever its dead
     /// process last wrote.
     fn with_true_state(&self, mut run: RunSummary) -> Result<RunSummary> {
-        if run.state == RunState::Running && self.locks().run(&run.id)?.is_some() {
+        if run.state == RunState::Running && !self.locks().is_going_on(&run.id)? {
             run.state = RunState::Interrupted;
         }
         Ok(run)
