@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::arguments::Common;
+use crate::progress::note;
 use crate::settings::{Settings, Sources};
 
 /// Where settings are looked for when no file is named.
@@ -61,17 +62,15 @@ fn report_failures(failures: &[(PathBuf, String)]) {
     if failures.is_empty() {
         return;
     }
-    eprintln!(
-        "{} could not be used:",
-        plural(failures.len(), "file", "files")
-    );
+    let files = plural(failures.len(), "file", "files");
+    note(&format!("{files} could not be used:"));
     for (path, reason) in failures {
         // Most reasons name the file already.
         let path = path.display().to_string();
         if reason.contains(&path) {
-            eprintln!("  {reason}");
+            note(&format!("  {reason}"));
         } else {
-            eprintln!("  {path}: {reason}");
+            note(&format!("  {path}: {reason}"));
         }
     }
 }

@@ -237,7 +237,11 @@ impl RunObserver for Teller {
     fn line_logged(&self, _: &RunId, line: &LogLine) {
         // The rest is in the log: `biophony runs logs`.
         if line.level >= Level::Warn {
-            note(&format!("{}: {}: {}", line.level, line.step, line.text));
+            let who = match line.step.as_str() {
+                "" => "run",
+                step => step,
+            };
+            note(&format!("{}: {who}: {}", line.level, line.text));
         }
     }
 

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Complete) => ExitCode::SUCCESS,
         Ok(Outcome::Partial) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            progress::note(&format!("error: {error:#}"));
             let wrong_usage = error.is::<UsageError>() || error.is::<SettingsError>();
             ExitCode::from(if wrong_usage { 2 } else { 1 })
         }

@@ -1,5 +1,6 @@
 //! Progress on the terminal, on standard error and only where someone watches.
 
+use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 /// All bars, one below the other: steps may run side by side.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Prints a line above the bars, also where none is shown.
+/// Prints a line to standard error, above the bars if there are any.
 pub(crate) fn note(line: &str) {
-    BARS.suspend(|| eprintln!("{line}"));
+    // Who has gone away misses the line; that is no reason to end a run.
+    BARS.suspend(|| drop(writeln!(std::io::stderr(), "{line}")));
 }
 
 /// A bar that counts one kind of work.

@@ -5,6 +5,7 @@
 //! section does with its values lives with the crate that owns the type.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use biophony_audio::{AudioError, FeatureConfig, FeatureScale, FeatureSettings, Reference};
@@ -65,6 +66,21 @@ pub(crate) struct RunSettings {
     pub(crate) on_success: String,
     /// The same for a run that failed.
     pub(crate) on_failure: String,
+}
+
+impl RunSettings {
+    fn check(&self) -> Result<(), String> {
+        let seconds = [
+            ("run.backoff_seconds", self.backoff_seconds),
+            ("run.timeout_seconds", self.timeout_seconds),
+        ];
+        for (key, seconds) in seconds {
+            if Duration::try_from_secs_f64(seconds).is_err() {
+                return Err(format!("`{key}` is {seconds}: at least 0 is wanted"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for RunSettings {
@@ -290,6 +306,7 @@ impl Settings {
         settings.train.check().map_err(|error| error.to_string())?;
         settings.deploy.check().map_err(|error| error.to_string())?;
         settings.tracking.check()?;
+        settings.run.check()?;
         Ok(settings)
     }
 
@@ -537,6 +554,8 @@ mod tests {
         check_refused(&["train.epochs=0"], &["`train.epochs = 0`"]);
         check_refused(&["train.epochs=many"], &["train.epochs"]);
         check_refused(&["features.n_mels"], &["section.key=value"]);
+        check_refused(&["run.timeout_seconds=-1"], &["run.timeout_seconds", "-1"]);
+        check_refused(&["run.backoff_seconds=nan"], &["run.backoff_seconds"]);
     }
 
     #[test]

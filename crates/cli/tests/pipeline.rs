@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::process::Stdio;
+
 use biophony_tracking::{CHAMPION, SqliteStore, TrackingStore};
 use serde_json::Value;
 use support::{Place, write_sound};
@@ -59,6 +61,20 @@ fn what_did_not_change_is_not_run_again() {
         "{explained}"
     );
     assert_eq!(states(&place, &["--fresh"]), all);
+}
+
+#[test]
+fn a_run_goes_on_when_nobody_listens_any_more() {
+    let place = Place::with_collection();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("biophony"));
+    command
+        .current_dir(place.path(""))
+        .args(["run", "--data", "clips"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("the program starts");
+    drop(child.stderr.take());
+    assert!(child.wait().expect("it ends").success());
+    assert!(states_of_newest(&place).ends_with("deploy ran"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use biophony_model::{BatchReport, EpochReport, TrainingObserver, TrainingPlan};
 
-use crate::progress::Bar;
+use crate::progress::{Bar, note};
 use crate::tracking::EpochLog;
 
 /// A progress bar over the training of one division, and the wish to stop.
@@ -37,7 +37,7 @@ impl Interrupt {
                 last_words();
                 std::process::exit(130);
             }
-            eprintln!("\nstopping after this step; the best weights so far are kept (Ctrl-C again to end at once)");
+            note("\nstopping after this step; the best weights so far are kept (Ctrl-C again to end at once)");
         })
         .context("cannot listen for Ctrl-C")?;
         Ok(Self(pressed))
