@@ -141,7 +141,8 @@ pub(crate) struct RunArguments {
     /// Run every step, whatever the cache holds
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// Go on with the newest run that did not come to its end, or with the one named
+    /// Go on with the newest run that did not come to its end, or with the one named, under its own
+    /// settings; only those of [run] may be changed
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest",
           conflicts_with_all = ["data", "manifest", "folds", "compare_naive", "fresh"])]
     pub(crate) resume: Option<String>,
@@ -200,13 +201,13 @@ pub(crate) enum RunsCommand {
         #[arg(value_name = "OTHER")]
         right: String,
     },
-    /// Remove runs and what no other run refers to; models in use stay
+    /// Remove runs and what no other run refers to; registered models stay
     Remove {
         /// The runs
         #[arg(value_name = "RUN", required = true)]
         runs: Vec<String>,
     },
-    /// Remove artifacts that no run refers to
+    /// Remove artifacts that no run and no registered model refers to
     Clean,
 }
 
@@ -283,6 +284,9 @@ pub(crate) struct LineageArguments {
     /// List every file that it comes from
     #[arg(long)]
     pub(crate) files: bool,
+    /// Show the settings of every step
+    #[arg(long)]
+    pub(crate) settings: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use biophony_pipeline::{
-    Folder, Hook, Level, LogLine, OutputRecord, Reuse, RunId, RunObserver, RunOptions, RunState,
-    StepRecord, StepState, Store,
+    ContentHash, Folder, Hook, Level, LogLine, OutputRecord, PipelineError, Reuse, RunId,
+    RunObserver, RunOptions, RunState, StepRecord, StepState, Store,
 };
 use biophony_tracking::{LoggedModel, RunStatus, Tag};
 
@@ -15,7 +15,7 @@ use crate::home::Home;
 use crate::progress::note;
 use crate::stages::watch::Interrupt;
 use crate::stages::{Deployment, Judged, PIPELINE, Request, assemble};
-use crate::tracking::{Both, Candidate, Recorder, Results, Tracking, tag};
+use crate::tracking::{Both, Candidate, Recorder, Results, Tracking, pins, tag};
 
 /// A run that came to its end, and where things are.
 pub(crate) struct Finished {
@@ -64,7 +64,7 @@ pub(crate) fn launch(home: &Home, request: &Request, start: Start) -> Result<Fin
         Err(_) => RunStatus::Failed,
     };
     launch.recorder.end(status, outcome.as_ref().err());
-    outcome
+    outcome.map_err(with_way_on)
 }
 
 /// Everything that a run needs.
@@ -114,7 +114,10 @@ impl Launch<'_> {
         })?;
         // Also after a decision from the cache: the model may have been removed since.
         let deployed = match deployment.decision.accepted {
-            true => Some(self.put_into_use(run.id(), &judged, &deployment, &logged)?),
+            true => {
+                let bundle = run.output(&stages.model)?.content;
+                Some(self.put_into_use((run.id(), bundle), &judged, &deployment, &logged)?)
+            }
             false => None,
         };
         Ok(Finished {
@@ -130,7 +133,7 @@ impl Launch<'_> {
     /// out for people.
     fn put_into_use(
         &self,
-        run: &RunId,
+        (run, bundle): (&RunId, ContentHash),
         judged: &Judged,
         deployment: &Deployment,
         logged: &LoggedModel,
@@ -147,11 +150,20 @@ impl Launch<'_> {
                 Tag::new(tag::FOLDER, run.as_str()),
             ],
         })?;
+        pins::keep(&self.store, &version, bundle)?;
         let folder = biophony_tracking::value_of(&version.tags, tag::FOLDER);
         let bundle = self.tracking.bundle_of(&version)?;
         self.home
             .lay_out_model(folder.unwrap_or(run.as_str()), &bundle)
     }
+}
+
+/// An error, and how to go on if it left a run that can be gone on with.
+fn with_way_on(error: anyhow::Error) -> anyhow::Error {
+    let Some(PipelineError::StepFailed { run, .. }) = error.downcast_ref() else {
+        return error;
+    };
+    anyhow!("{error:#}\n`biophony run --resume {run}` goes on where it stopped")
 }
 
 fn hooks(setting: &str) -> Result<Vec<Hook>> {
@@ -235,8 +247,8 @@ struct Teller;
 
 impl RunObserver for Teller {
     fn line_logged(&self, _: &RunId, line: &LogLine) {
-        // The rest is in the log: `biophony runs logs`.
-        if line.level >= Level::Warn {
+        // The rest is in the log: `biophony runs logs`. Errors are told with their step.
+        if line.level == Level::Warn {
             let who = match line.step.as_str() {
                 "" => "run",
                 step => step,

@@ -13,6 +13,7 @@
 //! | [`params`] | settings under the names that MLflow's users know |
 //! | [`results`] | what a run gets at its end: figures, files, the model |
 //! | [`registry`] | versions, and which of them is in use |
+//! | [`pins`] | what versions keep of the pipeline's artifacts |
 //! | [`alive`] | runs whose process died |
 //! | [`system`] | what the machine does meanwhile |
 //! | [`scribe`] | the thread that writes, so that training does not wait |
@@ -21,6 +22,7 @@ mod alive;
 mod datasets;
 mod epochs;
 mod params;
+pub(crate) mod pins;
 mod recorder;
 mod registry;
 mod results;

@@ -133,6 +133,29 @@ fn a_model_that_fails_the_gate_is_kept_as_a_run_and_not_put_into_use() {
 }
 
 #[test]
+fn a_run_that_failed_says_how_to_go_on_and_may_be_given_more_time() {
+    let place = Place::with_collection();
+    let hurried = [
+        "run",
+        "--data",
+        "clips",
+        "--set",
+        "run.timeout_seconds=0.000001",
+    ];
+    let errors = place.complaint(1, &hurried);
+    let told = errors.matches("longer than its limit").count();
+    assert_eq!(told, 2, "by the step and at the end: {errors}");
+    assert!(errors.contains("`biophony run --resume 2"), "{errors}");
+    let errors = place.complaint(2, &["run", "--resume", "--set", "train.epochs=9"]);
+    assert!(
+        errors.contains("only settings of the section [run]"),
+        "{errors}"
+    );
+    place.expect(0, &["run", "--resume", "--set", "run.timeout_seconds=0"]);
+    assert!(states_of_newest(&place).ends_with("deploy ran"));
+}
+
+#[test]
 fn a_model_that_was_removed_is_put_into_use_again() {
     let place = Place::with_collection();
     states(&place, &[]);
@@ -163,6 +186,48 @@ fn lineage_leads_from_the_model_to_the_clips_and_back() {
         fate.contains("train-split") && fate.contains("model"),
         "{fate}"
     );
+    let fate = json(&place.expect(0, &["lineage", clip, "--json"]));
+    let [model] = fate["models"].as_array().unwrap().as_slice() else {
+        panic!("it went into one model: {fate}")
+    };
+    let content = model["content"].as_str().unwrap();
+    let bundle = format!(
+        ".biophony/artifacts/{}/{content}/bundle.json",
+        &content[..2]
+    );
+    let bundle = json(&std::fs::read_to_string(place.path(&bundle)).unwrap());
+    let recordings = bundle["provenance"]["dataset"]["recordings"].as_array();
+    let names = |recording: &&Value| recording["path"] == "hum/hum_0.wav";
+    let recording = recordings.unwrap().iter().find(names);
+    assert_eq!(
+        model["part"],
+        recording.expect("the model names it")["part"]
+    );
+    let settings = place.expect(0, &["lineage", "champion", "--settings"]);
+    assert!(settings.contains(r#""epochs":3"#), "{settings}");
+}
+
+#[test]
+fn a_registered_model_keeps_its_lineage_when_its_run_is_removed() {
+    let place = Place::with_collection();
+    states(&place, &[]);
+    let told = place.expect(0, &["runs", "remove", "newest"]);
+    assert!(!told.contains("removed 0 artifacts"), "{told}");
+    let lineage = json(&place.expect(0, &["lineage", "champion", "--json"]));
+    let files = lineage["upstream"]["sources"].as_array().unwrap();
+    assert_eq!(files.len(), 30);
+    assert_eq!(lineage["upstream"]["steps"].as_array().unwrap().len(), 4);
+    let content = lineage["upstream"]["content"].as_str().unwrap();
+    let artifact = place.path(&format!(".biophony/artifacts/{}/{content}", &content[..2]));
+    assert!(artifact.join("bundle.json").exists());
+
+    let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
+    store
+        .delete_model_version("biophony", champion(&place))
+        .unwrap();
+    let told = place.expect(0, &["runs", "clean"]);
+    assert!(told.contains("removed 1 artifact "), "{told}");
+    assert!(!artifact.exists(), "a deleted version keeps nothing");
 }
 
 #[test]

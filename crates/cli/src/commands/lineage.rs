@@ -1,18 +1,23 @@
 //! `biophony lineage`: where a model or artifact comes from, and where a
 //! recording went.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use biophony_pipeline::{ContentHash, Lineage, LineageStep, Store};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::{load_settings, print};
+use super::{load_settings, plural, print};
 use crate::Outcome;
 use crate::arguments::{Common, LineageArguments};
 use crate::home::Home;
 use crate::settings::TrackingSettings;
 use crate::tracking::{bundle_digest, find_model};
+
+/// The output that is a bundle.
+const MODEL: &str = "model";
 
 pub(crate) fn run(common: &Common, arguments: &LineageArguments) -> Result<Outcome> {
     let home = Home::at(&common.home);
@@ -20,14 +25,15 @@ pub(crate) fn run(common: &Common, arguments: &LineageArguments) -> Result<Outco
     let settings = load_settings(common, Vec::new())?.tracking;
     let content = find(&store, &home, &settings, &arguments.what)?;
     let (upstream, downstream) = (store.upstream(content)?, store.downstream(content)?);
+    let models = models(&store, &downstream);
     if arguments.json {
-        let both = json!({ "upstream": upstream, "downstream": downstream });
-        print(&format!("{}\n", serde_json::to_string_pretty(&both)?))?;
+        let all = json!({ "upstream": upstream, "downstream": downstream, "models": models });
+        print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
         return Ok(Outcome::Complete);
     }
     let mut text = format!("{content}\n");
-    text.push_str(&origin(&upstream, arguments.files));
-    text.push_str(&fate(&downstream));
+    text.push_str(&origin(&upstream, arguments));
+    text.push_str(&fate(&downstream, &models));
     print(&text)?;
     Ok(Outcome::Complete)
 }
@@ -55,20 +61,68 @@ fn find(
 /// The artifact that a model was copied from.
 fn bundle(store: &Store, model: &Path) -> Result<ContentHash> {
     let digest = bundle_digest(model)?;
+    let is_it = |content: &ContentHash| {
+        let there = store.artifact_path(*content);
+        there.is_ok_and(|path| bundle_digest(&path).is_ok_and(|found| found == digest))
+    };
+    // Registered models first: they are few, and may outlive their runs.
+    let mut pinned = store.pins()?.into_iter().map(|pin| pin.content);
+    if let Some(content) = pinned.find(is_it) {
+        return Ok(content);
+    }
+    let mut seen = HashSet::new();
     for run in store.runs()? {
         for step in store.run(&run.id)?.steps {
-            for output in step.outputs.iter().filter(|output| output.name == "model") {
-                let there = store.artifact_path(output.content);
-                if there.is_ok_and(|path| bundle_digest(&path).is_ok_and(|d| d == digest)) {
-                    return Ok(output.content);
-                }
+            let models = step.outputs.iter().filter(|output| output.name == MODEL);
+            let mut unseen = models
+                .map(|model| model.content)
+                .filter(|&content| seen.insert(content));
+            if let Some(content) = unseen.find(is_it) {
+                return Ok(content);
             }
         }
     }
     anyhow::bail!("no run that is kept made the model `{}`", model.display())
 }
 
-fn origin(lineage: &Lineage, all_files: bool) -> String {
+/// A model that something went into.
+#[derive(Debug, Serialize)]
+struct Reached {
+    /// The bundle.
+    content: ContentHash,
+    /// The runs that gave it and are kept.
+    runs: Vec<String>,
+    /// What a recording was to it, as its bundle says: `train`, `validation` or
+    /// `test`. None for what is no recording.
+    part: Option<String>,
+}
+
+fn models(store: &Store, downstream: &Lineage) -> Vec<Reached> {
+    let reached = |step: &LineageStep| {
+        let model = step.outputs.iter().find(|output| output.name == MODEL)?;
+        Some(Reached {
+            content: model.content,
+            runs: step.runs.clone(),
+            part: part_of(store, model.content, downstream.content),
+        })
+    };
+    downstream.steps.iter().filter_map(reached).collect()
+}
+
+/// What a recording was to a model; also none if the bundle cannot be read, which
+/// takes nothing from what else is known.
+fn part_of(store: &Store, model: ContentHash, recording: ContentHash) -> Option<String> {
+    let bundle = store.artifact_path(model).ok()?.join("bundle.json");
+    let bundle: Value = serde_json::from_slice(&std::fs::read(bundle).ok()?).ok()?;
+    let recordings = bundle["provenance"]["dataset"]["recordings"].as_array()?;
+    let recording = recording.to_string();
+    let found = recordings
+        .iter()
+        .find(|entry| entry["blake3"] == recording.as_str())?;
+    Some(found["part"].as_str()?.to_owned())
+}
+
+fn origin(lineage: &Lineage, arguments: &LineageArguments) -> String {
     if lineage.steps.is_empty() && lineage.sources.is_empty() {
         return String::new();
     }
@@ -82,9 +136,16 @@ fn origin(lineage: &Lineage, all_files: bool) -> String {
                 .as_ref()
                 .map_or_else(String::new, |commit| format!(", commit {commit}"))
         ));
+        if arguments.settings {
+            text.push_str(&format!("      settings {}\n", step.ingredients.params));
+        }
     }
-    text.push_str(&format!("  {} files\n", lineage.sources.len()));
-    let shown = if all_files { lineage.sources.len() } else { 5 };
+    let n_files = lineage.sources.len();
+    text.push_str(&format!("  {}\n", plural(n_files, "file", "files")));
+    let shown = match arguments.files {
+        true => lineage.sources.len(),
+        false => 5,
+    };
     for source in lineage.sources.iter().take(shown) {
         text.push_str(&format!(
             "    {}  {}\n",
@@ -98,13 +159,26 @@ fn origin(lineage: &Lineage, all_files: bool) -> String {
     text
 }
 
-fn fate(lineage: &Lineage) -> String {
+fn fate(lineage: &Lineage, models: &[Reached]) -> String {
     if lineage.steps.is_empty() {
         return String::new();
     }
     let mut text = String::from("\nwent into\n");
     for step in &lineage.steps {
         text.push_str(&line(step));
+    }
+    if !models.is_empty() {
+        text.push_str("\nreached the models\n");
+    }
+    for model in models {
+        let part = match model.part.as_deref() {
+            Some("train") => ", trained on it",
+            Some("validation") => ", calibrated with it",
+            Some("test") => ", tested on it",
+            _ => "",
+        };
+        let (content, runs) = (model.content.short(), model.runs.join(", "));
+        text.push_str(&format!("  {content}  of run {runs}{part}\n"));
     }
     text
 }

@@ -16,8 +16,11 @@ use crate::{Outcome, UsageError};
 pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<Outcome> {
     let home = Home::at(&common.home);
     if let Some(name) = &arguments.resume {
-        // A run is gone on with as it was asked for, whatever the settings say now.
-        let (run, request) = unfinished(&home, name)?;
+        // A run is gone on with as it was asked for, whatever the settings say now;
+        // only how it is carried out may change, of which its results know nothing.
+        require_run_settings(&common.set)?;
+        let (run, mut request) = unfinished(&home, name)?;
+        request.settings.run = load_settings(common, Vec::new())?.run;
         let finished = launch(&home, &request, Start::GoOn(Some(run)))?;
         return train::tell(&finished, arguments.json);
     }
@@ -52,6 +55,21 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<Outcome> 
     };
     let finished = launch(&home, &request, Start::Anew(reuse))?;
     train::tell(&finished, arguments.json)
+}
+
+/// # Errors
+///
+/// When one of the `--set` flags is about anything but the section `[run]`.
+fn require_run_settings(flags: &[String]) -> Result<(), UsageError> {
+    let other = flags
+        .iter()
+        .find(|flag| !flag.trim_start().starts_with("run."));
+    match other {
+        None => Ok(()),
+        Some(flag) => Err(UsageError(format!(
+            "`--set {flag}`: a run is gone on with as it was asked for; only settings of the section [run] may change"
+        ))),
+    }
 }
 
 /// A path as a TOML string.

@@ -1,14 +1,17 @@
 //! `biophony runs`: what ran, why, and what came of it.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use anyhow::{Context, Result};
 use biophony_pipeline::{RunId, RunRecord, RunSummary, Store};
 use serde::Serialize;
 
-use super::print;
+use super::{load_settings, plural, print};
 use crate::Outcome;
 use crate::arguments::{Common, RunsArguments, RunsCommand};
 use crate::home::Home;
 use crate::launch::step_line;
+use crate::tracking::{Tracking, pins};
 
 pub(crate) fn run(common: &Common, arguments: &RunsArguments) -> Result<Outcome> {
     let home = Home::at(&common.home);
@@ -37,9 +40,13 @@ pub(crate) fn run(common: &Common, arguments: &RunsArguments) -> Result<Outcome>
                 store.remove_run(&run)?;
                 remove_folder(&home, &run)?;
             }
+            let_go_of_models(&store, &home, common)?;
             collect(&store, json)?;
         }
-        RunsCommand::Clean => collect(&store, json)?,
+        RunsCommand::Clean => {
+            let_go_of_models(&store, &home, common)?;
+            collect(&store, json)?;
+        }
     }
     Ok(Outcome::Complete)
 }
@@ -64,9 +71,7 @@ fn list(store: &Store, json: bool) -> Result<()> {
         return print_json(&runs);
     }
     let line = |run: &RunSummary| {
-        let seconds = run.finished_ms.map_or_else(String::new, |end| {
-            format!("{:.1} s", (end - run.started_ms) as f64 / 1e3)
-        });
+        let seconds = time_taken(run).unwrap_or_default();
         format!(
             "{}  {:<11} {seconds:>9}  {}\n",
             run.id,
@@ -90,13 +95,20 @@ fn show(record: &RunRecord, json: bool) -> Result<()> {
     }
     let summary = &record.summary;
     let mut text = format!(
-        "run      {}\nstate    {}\ndata     {}\nprogram  {}\nhost     {}\n",
+        "run      {}\nstate    {}\nbegan    {}\n",
         summary.id,
         summary.state,
+        moment(summary.started_ms)
+    );
+    if let Some(time) = time_taken(summary) {
+        text.push_str(&format!("took     {time}\n"));
+    }
+    text.push_str(&format!(
+        "data     {}\nprogram  {}\nhost     {}\n",
         data_of(summary),
         summary.program,
         summary.host
-    );
+    ));
     if let Some(commit) = &summary.git_commit {
         text.push_str(&format!("commit   {commit}\n"));
     }
@@ -106,6 +118,14 @@ fn show(record: &RunRecord, json: bool) -> Result<()> {
     text.push_str(&format!("\n{}\n", record.graph.to_text(Some(record))));
     for step in &record.steps {
         text.push_str(&format!("{}\n", step_line(step)));
+        if let Some(bytes) = step.peak_memory_bytes {
+            let memory = format!("{:.0} MB of memory at most", bytes as f64 / 1e6);
+            let attempts = match step.n_attempts {
+                0 | 1 => String::new(),
+                n => format!(", {n} attempts"),
+            };
+            text.push_str(&format!("{:>15}  {memory}{attempts}\n", ""));
+        }
         for output in &step.outputs {
             text.push_str(&format!(
                 "{:>15}  {} {}  {} bytes\n",
@@ -125,15 +145,25 @@ fn logs(store: &Store, run: &RunId, step: Option<&str>, json: bool) -> Result<()
         return print_json(&lines);
     }
     let line = |line: &biophony_pipeline::LogLine| {
-        let at = std::time::UNIX_EPOCH
-            + std::time::Duration::from_millis(u64::try_from(line.at_ms).unwrap_or(0));
-        let at = humantime::format_rfc3339_millis(at);
+        let at = moment(line.at_ms);
         format!(
             "{at}  {:<5}  {:<15}  {}\n",
             line.level, line.step, line.text
         )
     };
     print(&lines.iter().map(line).collect::<String>())
+}
+
+/// A moment in UTC, as `2026-08-01T09:30:15.123Z`.
+fn moment(ms: i64) -> String {
+    let since = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+}
+
+/// How long a run took that has ended.
+fn time_taken(run: &RunSummary) -> Option<String> {
+    let end = run.finished_ms?;
+    Some(format!("{:.1} s", (end - run.started_ms) as f64 / 1e3))
 }
 
 fn explain(store: &Store, run: &RunId, step: &str, json: bool) -> Result<()> {
@@ -190,6 +220,15 @@ fn remove_folder(home: &Home, run: &RunId) -> Result<()> {
     }
 }
 
+/// Versions that were deleted keep nothing any more.
+fn let_go_of_models(store: &Store, home: &Home, common: &Common) -> Result<()> {
+    let settings = load_settings(common, Vec::new())?.tracking;
+    match Tracking::open_existing(home, &settings)? {
+        Some(tracking) => pins::let_go(store, &tracking),
+        None => Ok(()),
+    }
+}
+
 fn collect(store: &Store, json: bool) -> Result<()> {
     let collected = store.collect_garbage()?;
     if json {
@@ -199,8 +238,8 @@ fn collect(store: &Store, json: bool) -> Result<()> {
         }));
     }
     print(&format!(
-        "removed {} artifacts that no run refers to, {:.1} MB\n",
-        collected.n_artifacts,
+        "removed {} that no run and no registered model refers to, {:.1} MB\n",
+        plural(collected.n_artifacts, "artifact", "artifacts"),
         collected.n_bytes as f64 / 1e6
     ))
 }

@@ -240,7 +240,9 @@ impl Tracking {
 }
 
 /// What is there, or nothing where there is no such model, version or alias.
-fn if_there(found: biophony_tracking::Result<ModelVersion>) -> Result<Option<ModelVersion>> {
+pub(super) fn if_there(
+    found: biophony_tracking::Result<ModelVersion>,
+) -> Result<Option<ModelVersion>> {
     match found {
         Ok(version) => Ok(Some(version)),
         Err(TrackingError::AliasNotFound(_)) => Ok(None),
