@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
         "web",
         &[
             "biophony-audio",
+            "biophony-dataset",
             "biophony-model",
             "biophony-pipeline",
             "biophony-tracking",

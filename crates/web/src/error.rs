@@ -235,7 +235,9 @@ impl From<TrackingError> for ApiError {
 impl From<PipelineError> for ApiError {
     fn from(error: PipelineError) -> Self {
         match error {
-            PipelineError::RunNotFound { .. } => Self::NotFound(error.to_string()),
+            PipelineError::RunNotFound { .. }
+            | PipelineError::StepNotFound { .. }
+            | PipelineError::ContentNotFound { .. } => Self::NotFound(error.to_string()),
             error => Self::Internal(with_causes(&error)),
         }
     }

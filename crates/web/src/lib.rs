@@ -28,6 +28,7 @@ mod hooks;
 mod limits;
 mod live;
 mod model_slot;
+mod openapi;
 mod pages;
 mod pool;
 mod reviewed;

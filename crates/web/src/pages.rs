@@ -3,8 +3,18 @@
 //! A page's file offers its route and that of its JSON twin. What all pages share is
 //! [`Frame`] and `templates/base.html`.
 
+pub(crate) mod answer;
+mod chart;
+mod confusion;
+pub(crate) mod data;
+mod figures;
 mod home;
 mod login;
+pub(crate) mod models;
+pub(crate) mod pipelines;
+mod query;
+pub(crate) mod runs;
+mod stream;
 
 use askama::Template;
 use axum::Router;
@@ -16,7 +26,13 @@ use crate::state::WebState;
 
 /// The routes of all pages.
 pub(crate) fn router() -> Router<WebState> {
-    Router::new().merge(home::router()).merge(login::router())
+    Router::new()
+        .merge(home::router())
+        .merge(login::router())
+        .merge(runs::routes::router())
+        .merge(models::routes::router())
+        .merge(pipelines::routes::router())
+        .merge(data::routes::router())
 }
 
 /// What `base.html` needs to know: every page's template has a field `frame`.

@@ -12,7 +12,7 @@ use biophony_tracking::server::{self as tracking, Service};
 use crate::error::ApiError;
 use crate::guard::{Speech, guard};
 use crate::state::WebState;
-use crate::{api, assets, pages};
+use crate::{api, assets, openapi, pages};
 
 /// Every route, and what stands before them.
 pub fn app(state: WebState) -> Router {
@@ -25,6 +25,7 @@ pub fn app(state: WebState) -> Router {
         .merge(api::router())
         .merge(pages::router())
         .merge(assets::router())
+        .merge(openapi::router())
         .method_not_allowed_fallback(wrong_method)
         .with_state(state.clone())
         .merge(mlflow)
