@@ -107,7 +107,7 @@ impl Convolution {
         if let Filters::Depthwise(weights) = &self.filters
             && self.reads_in_place(image)
         {
-            return self.rows_in_place(weights, image.values, rows, y, finish);
+            return self.rows_in_place(weights, (image.values, 0), rows, y, finish);
         }
         let geometry = &self.geometry;
         let seen = Seen::of(geometry, self.kernels, image, rows, scratch);

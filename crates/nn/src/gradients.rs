@@ -1,5 +1,6 @@
 //! Buffers for the gradients of activations, shared by values that are never alive together.
 
+use crate::buffer::Buffer;
 use crate::graph::ValueId;
 use crate::kernels::Kernels;
 use crate::layers::Arrival;
@@ -11,7 +12,7 @@ use crate::sharing::Sharing;
 pub(crate) struct Gradients {
     /// The buffer of each value whose gradient is needed.
     slots: Vec<Option<usize>>,
-    buffers: Vec<Vec<f32>>,
+    buffers: Vec<Buffer>,
     /// Whether a value's gradient has its first contribution.
     arrived: Vec<bool>,
 }
@@ -69,14 +70,14 @@ impl Gradients {
     }
 
     /// Takes out the buffer of a value whose gradient is complete.
-    pub(crate) fn take(&mut self, id: ValueId) -> Vec<f32> {
+    pub(crate) fn take(&mut self, id: ValueId) -> Buffer {
         self.slots[id]
             .map(|slot| std::mem::take(&mut self.buffers[slot]))
             .unwrap_or_default()
     }
 
     /// Takes out the buffer of a value that a contribution is about to reach, if it is needed.
-    pub(crate) fn take_for_arrival(&mut self, id: ValueId) -> Option<(Vec<f32>, Arrival)> {
+    pub(crate) fn take_for_arrival(&mut self, id: ValueId) -> Option<(Buffer, Arrival)> {
         let slot = self.slots[id]?;
         let arrival = if self.arrived[id] {
             Arrival::Joins
@@ -87,7 +88,7 @@ impl Gradients {
         Some((std::mem::take(&mut self.buffers[slot]), arrival))
     }
 
-    pub(crate) fn put_back(&mut self, id: ValueId, buffer: Vec<f32>) {
+    pub(crate) fn put_back(&mut self, id: ValueId, buffer: Buffer) {
         if let Some(slot) = self.slots[id] {
             self.buffers[slot] = buffer;
         }

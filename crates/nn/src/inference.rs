@@ -5,18 +5,23 @@
 //! network on its own, in buffers small enough for the cache. Only when vectors are
 //! left, whose layers have more weights than values, do the images come together.
 
+mod chain;
 mod folded;
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use chain::Chain;
 use folded::{FoldedStep, Inputs};
 
+use crate::buffer::Buffer;
 use crate::graph::ValueId;
 use crate::kernels::Kernels;
 use crate::network::Revision;
 use crate::plan::{Plan, StepOperation};
+use crate::pool::in_pool;
 use crate::scratch::ScratchPool;
 use crate::sharing::Sharing;
 use crate::{Network, Shape};
@@ -32,11 +37,13 @@ pub struct Inference {
     max_batch: usize,
     /// The steps before this one run image by image.
     n_image_steps: usize,
+    /// Those steps, cut into what runs together.
+    units: Vec<Range<usize>>,
     images: ImageBuffers,
     /// What the image steps give, for the whole batch.
-    middle: Vec<f32>,
+    middle: Buffer,
     /// By [`ValueId`], for the whole batch; empty for values within the image steps.
-    values: Vec<Vec<f32>>,
+    values: Vec<Buffer>,
     scratch: ScratchPool,
 }
 
@@ -46,7 +53,7 @@ struct ImageBuffers {
     /// The buffer of each value within the image steps.
     slots: Vec<Option<usize>>,
     sharing: Sharing,
-    idle: Mutex<Vec<Vec<Vec<f32>>>>,
+    idle: Mutex<Vec<Vec<Buffer>>>,
 }
 
 impl Inference {
@@ -67,14 +74,16 @@ impl Inference {
             .iter()
             .map(|step| FoldedStep::new(kernels, &plan, step))
             .collect();
-        let mut values = vec![Vec::new(); plan.shapes.len()];
+        let mut values = vec![Buffer::default(); plan.shapes.len()];
         for step in &plan.steps[n_image_steps..] {
-            values[step.output] = vec![0.0; max_batch * plan.shapes[step.output].n_values()];
+            values[step.output] = Buffer::zeros(max_batch * plan.shapes[step.output].n_values());
         }
         let middle = plan.shapes[middle_value(&plan, n_image_steps)];
+        let units = chain::cut(kernels, &plan, 0..n_image_steps);
         let mut workspace = Self {
-            images: ImageBuffers::new(&plan, n_image_steps),
-            middle: vec![0.0; max_batch * middle.n_values()],
+            images: ImageBuffers::new(&plan, &units),
+            units,
+            middle: Buffer::zeros(max_batch * middle.n_values()),
             plan,
             steps,
             revision: None,
@@ -118,10 +127,12 @@ impl Inference {
         if n == 0 {
             return &[];
         }
-        self.run_images(batch, n);
-        for index in self.n_image_steps..self.plan.steps.len() {
-            self.run_batch_step(index, n);
-        }
+        in_pool(|| {
+            self.run_images(batch, n);
+            for index in self.n_image_steps..self.plan.steps.len() {
+                self.run_batch_step(index, n);
+            }
+        });
         match self.n_image_steps == self.plan.steps.len() {
             true => &self.middle[..output_len],
             false => &self.values[self.plan.output][..output_len],
@@ -149,11 +160,13 @@ impl Inference {
 
     fn run_image(&self, image: &[f32], result: &mut [f32], threads: Threads) {
         let mut buffers = self.images.take();
-        for (index, step) in self.plan.steps[..self.n_image_steps].iter().enumerate() {
-            let slot = self.images.slots[step.output];
+        for unit in &self.units {
+            let step = &self.plan.steps[unit.start];
+            let last = self.plan.steps[unit.end - 1].output;
+            let slot = self.images.slots[last];
             let mut output = slot.map(|slot| std::mem::take(&mut buffers[slot]));
             let y = match &mut output {
-                Some(buffer) => &mut buffer[..self.plan.shapes[step.output].n_values()],
+                Some(buffer) => &mut buffer[..self.plan.shapes[last].n_values()],
                 None => &mut *result,
             };
             let value = |id: ValueId| match self.images.slots[id] {
@@ -164,7 +177,10 @@ impl Inference {
                 x: value(step.input),
                 other: other(&step.operation).map(value),
             };
-            self.steps[index].run(&self.scratch, inputs, y, threads);
+            match &self.steps[unit.clone()] {
+                [step] => step.run(&self.scratch, inputs, y, threads),
+                steps => Chain::of(steps).run(&self.scratch, inputs.x, y, threads),
+            }
             if let (Some(slot), Some(output)) = (slot, output) {
                 buffers[slot] = output;
             }
@@ -237,19 +253,23 @@ fn n_image_steps(plan: &Plan) -> usize {
 }
 
 impl ImageBuffers {
-    fn new(plan: &Plan, n_steps: usize) -> Self {
+    /// For steps cut into those that run together; what these hand over among themselves
+    /// is never stored.
+    fn new(plan: &Plan, units: &[Range<usize>]) -> Self {
+        let n_steps = units.last().map_or(0, |last| last.end);
         let steps = &plan.steps[..n_steps];
         let mut sharing = Sharing::default();
         let mut slots = vec![None; plan.shapes.len()];
-        for (index, step) in steps.iter().enumerate() {
+        for unit in units {
             // The last one's result goes to the whole batch.
-            if index + 1 < n_steps {
-                slots[step.output] = Some(sharing.borrow(plan.shapes[step.output].n_values()));
+            if unit.end < n_steps {
+                let output = steps[unit.end - 1].output;
+                slots[output] = Some(sharing.borrow(plan.shapes[output].n_values()));
             }
-            let mut finished: Vec<ValueId> = step.inputs().collect();
+            let mut finished: Vec<ValueId> = steps[unit.start].inputs().collect();
             finished.dedup();
             finished.retain(|input| {
-                !steps[index + 1..]
+                !steps[unit.end..]
                     .iter()
                     .any(|later| later.inputs().any(|id| id == *input))
             });
@@ -266,7 +286,7 @@ impl ImageBuffers {
         }
     }
 
-    fn take(&self) -> Vec<Vec<f32>> {
+    fn take(&self) -> Vec<Buffer> {
         let idle = self
             .idle
             .lock()
@@ -275,7 +295,7 @@ impl ImageBuffers {
         idle.unwrap_or_else(|| self.sharing.allocate())
     }
 
-    fn put_back(&self, buffers: Vec<Vec<f32>>) {
+    fn put_back(&self, buffers: Vec<Buffer>) {
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

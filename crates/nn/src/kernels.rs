@@ -32,7 +32,7 @@ use std::sync::OnceLock;
 
 use depthwise::{DepthwiseTile, DepthwiseWeightTile};
 pub(crate) use descent::{AdamRule, SQUARE_SUMS, SgdRule};
-pub(crate) use elementwise::{NormConstants, PoolRow, period, repeat_channels};
+pub(crate) use elementwise::{NormConstants, PoolRow, PooledGradient, period, repeat_channels};
 use instruction_sets::Elementwise;
 use pool::PoolRowKernel;
 use tile::{ConvTile, WeightTile};

@@ -11,6 +11,7 @@
 //! Sound, features, labels and the training loop live in `biophony-model`.
 //! There is no general automatic differentiation, no graph compiler, no GPU.
 
+mod buffer;
 mod conv;
 mod error;
 mod gradients;
@@ -24,6 +25,7 @@ mod network;
 mod optimizer;
 mod parameters;
 mod plan;
+mod pool;
 mod random;
 mod schedule;
 mod scratch;

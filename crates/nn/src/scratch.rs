@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::buffer::Buffer;
+
 /// A stock of buffers: as many as threads ever work at once, kept for the next time.
 #[derive(Debug, Default)]
 pub(crate) struct ScratchPool {
@@ -11,10 +13,10 @@ pub(crate) struct ScratchPool {
 /// Buffers of one thread. Their contents are whatever the last user left.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    image: Vec<f32>,
-    frame: Vec<f32>,
-    row: Vec<f32>,
-    sums: [Vec<f32>; 2],
+    image: Buffer,
+    frame: Buffer,
+    row: Buffer,
+    sums: [Buffer; 2],
 }
 
 /// The buffers of a [`Scratch`], at least as long as asked for.
@@ -68,9 +70,9 @@ impl Scratch {
     }
 }
 
-fn prefix(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+fn prefix(buffer: &mut Buffer, len: usize) -> &mut [f32] {
     if buffer.len() < len {
-        buffer.resize(len, 0.0);
+        *buffer = Buffer::zeros(len);
     }
     &mut buffer[..len]
 }

@@ -1,5 +1,7 @@
 //! Planning which values may lie in the same buffer, one after the other.
 
+use crate::buffer::Buffer;
+
 /// Buffers in the making: their sizes, and which of them no value needs any more.
 #[derive(Debug, Default)]
 pub(crate) struct Sharing {
@@ -29,8 +31,8 @@ impl Sharing {
     }
 
     /// The buffers, large enough for all their values.
-    pub(crate) fn allocate(&self) -> Vec<Vec<f32>> {
-        self.sizes.iter().map(|&size| vec![0.0; size]).collect()
+    pub(crate) fn allocate(&self) -> Vec<Buffer> {
+        self.sizes.iter().map(|&size| Buffer::zeros(size)).collect()
     }
 }
 
@@ -46,7 +48,11 @@ mod tests {
         sharing.give_back(small);
         assert_eq!(sharing.borrow(12), small);
         assert_eq!(sharing.borrow(50), large);
-        let sizes: Vec<usize> = sharing.allocate().iter().map(Vec::len).collect();
+        let sizes: Vec<usize> = sharing
+            .allocate()
+            .iter()
+            .map(|buffer| buffer.len())
+            .collect();
         assert_eq!(sizes, [100, 12]);
     }
 }

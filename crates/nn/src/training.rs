@@ -2,6 +2,7 @@
 
 mod stored;
 
+use crate::buffer::Buffer;
 use crate::gradients::Gradients;
 use stored::StoredValues;
 
@@ -12,6 +13,7 @@ use crate::layers::simple::{self, DropoutMask};
 use crate::layers::{Arrival, Context};
 use crate::parameters::{Parameters, Role};
 use crate::plan::{Plan, Step, StepOperation, Storage};
+use crate::pool::in_pool;
 use crate::scratch::ScratchPool;
 use crate::{NamedTensor, Network};
 
@@ -29,7 +31,7 @@ pub struct Training {
     n: usize,
     dropout_seed: u64,
     /// By [`ValueId`]; empty for those that are never stored.
-    values: Vec<Vec<f32>>,
+    values: Vec<Buffer>,
     storage: Vec<Storage>,
     gradients: Gradients,
     parameters: Parameters,
@@ -119,9 +121,11 @@ impl Training {
         self.n = n;
         self.dropout_seed = dropout_seed;
         self.values[0][..batch.len()].copy_from_slice(batch);
-        for index in 0..self.plan.steps.len() {
-            self.forward_step(index, network);
-        }
+        in_pool(|| {
+            for index in 0..self.plan.steps.len() {
+                self.forward_step(index, network);
+            }
+        });
         self.value(self.plan.output)
     }
 
@@ -182,7 +186,7 @@ impl Training {
     }
 
     /// Takes out the buffer for a convolution's result where it is not the step's.
-    fn take_raw(&mut self, index: usize) -> Option<(ValueId, Vec<f32>)> {
+    fn take_raw(&mut self, index: usize) -> Option<(ValueId, Buffer)> {
         match (&self.plan.steps[index].operation, &self.states[index]) {
             (StepOperation::Block(block), StepState::Block(state)) if state.keeps_raw() => {
                 Some((block.raw, std::mem::take(&mut self.values[block.raw])))
@@ -209,11 +213,13 @@ impl Training {
             "one derivative per logit"
         );
         self.gradients.start(self.plan.output, d_logits);
-        for index in (0..self.plan.steps.len()).rev() {
-            if self.gradients.is_needed(self.plan.steps[index].output) {
-                self.backward_step(index, network);
+        in_pool(|| {
+            for index in (0..self.plan.steps.len()).rev() {
+                if self.gradients.is_needed(self.plan.steps[index].output) {
+                    self.backward_step(index, network);
+                }
             }
-        }
+        });
     }
 
     fn backward_step(&mut self, index: usize, network: &Network) {
@@ -334,9 +340,10 @@ fn allocate_values(
     storage: &[Storage],
     states: &[StepState],
     max_batch: usize,
-) -> Vec<Vec<f32>> {
-    let mut values = vec![Vec::new(); plan.shapes.len()];
-    let mut allocate = |id: ValueId| values[id] = vec![0.0; max_batch * plan.shapes[id].n_values()];
+) -> Vec<Buffer> {
+    let mut values = vec![Buffer::default(); plan.shapes.len()];
+    let mut allocate =
+        |id: ValueId| values[id] = Buffer::zeros(max_batch * plan.shapes[id].n_values());
     allocate(0);
     for (step, state) in plan.steps.iter().zip(states) {
         match storage[step.output] {

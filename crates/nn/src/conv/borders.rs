@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::Convolution;
+use super::{Convolution, Filters};
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::{DepthwiseWeights, Grid, TapsSeen};
 use crate::kernels::{Finish, Taps};
@@ -36,24 +36,53 @@ impl Sight {
     }
 }
 
+impl ConvGeometry {
+    /// Whether a depthwise image can be read as it is by vectors of so many lanes: they
+    /// have to be whole, and every pixel has to see something.
+    pub(crate) fn sees_in_place(&self, lanes: usize) -> bool {
+        let [down, across] = [0, 1].map(|axis| self.kernel[axis] > self.padding[axis]);
+        self.is_depthwise() && self.input.channels.is_multiple_of(lanes) && down && across
+    }
+}
+
 impl Convolution {
-    /// Whether [`Convolution::rows_in_place`] can be used: it reads whole vectors of
-    /// channels and works nothing out on the way, and every pixel has to see something.
+    /// Whether [`Convolution::rows_in_place`] can be used: it works nothing out on the way.
     pub(super) fn reads_in_place(&self, image: View<'_>) -> bool {
-        let geometry = &self.geometry;
-        let [down, across] = [0, 1].map(|axis| geometry.kernel[axis] > geometry.padding[axis]);
-        geometry.is_depthwise()
-            && geometry.input.channels.is_multiple_of(self.kernels.lanes())
-            && image.pending.is_none()
-            && down
-            && across
+        self.geometry.sees_in_place(self.kernels.lanes()) && image.pending.is_none()
     }
 
-    /// Computes some rows of a depthwise result.
+    /// The rows of a depthwise image that some rows of the result see.
+    pub(crate) fn rows_seen(&self, rows: &Range<usize>) -> Range<usize> {
+        let [first, last] = [rows.start, rows.end - 1].map(|row| Sight::of(&self.geometry, 0, row));
+        first.from..last.from + last.n_taps
+    }
+
+    /// [`Convolution::rows`] of a depthwise convolution that sees its image in place, if
+    /// only the rows of [`Convolution::rows_seen`] are there.
+    ///
+    /// # Panics
+    ///
+    /// If the convolution is another.
+    pub(crate) fn rows_of_seen(
+        &self,
+        seen: &[f32],
+        rows: Range<usize>,
+        y: &mut [f32],
+        finish: Finish,
+    ) {
+        let Filters::Depthwise(weights) = &self.filters else {
+            panic!("only depthwise convolutions see in place");
+        };
+        let first = self.rows_seen(&rows).start;
+        self.rows_in_place(weights, (seen, first), rows, y, finish);
+    }
+
+    /// Computes some rows of a depthwise result from those rows of the image that they
+    /// see, of which the first is given.
     pub(super) fn rows_in_place(
         &self,
         weights: &DepthwiseWeights,
-        image: &[f32],
+        (image, first): (&[f32], usize),
         rows: Range<usize>,
         y: &mut [f32],
         finish: Finish,
@@ -61,7 +90,8 @@ impl Convolution {
         let output = self.geometry.output;
         let inner = self.inner_columns();
         for (row, y) in rows.zip(y.chunks_exact_mut(output.width * output.channels)) {
-            let down = Sight::of(&self.geometry, 0, row);
+            let mut down = Sight::of(&self.geometry, 0, row);
+            down.from -= first;
             let borders = (0..inner.start).chain(inner.end..output.width);
             let pieces = borders.map(|column| column..column + 1);
             for columns in pieces.chain([inner.clone()]) {

@@ -74,6 +74,21 @@ impl FoldedStep {
         }
     }
 
+    /// The shape of the result.
+    pub(super) fn output(&self) -> Shape {
+        self.output
+    }
+
+    /// The convolution of a block that does not pool, and what becomes of its sums.
+    pub(super) fn convolution(&self) -> Option<(&Convolution, Finish)> {
+        match &self.operation {
+            StepOperation::Block(block) if block.pool.is_none() => {
+                Some((self.conv.as_ref()?, finish(block)))
+            }
+            _ => None,
+        }
+    }
+
     /// Runs the step for as many examples as `y` holds.
     pub(super) fn run(
         &self,
@@ -184,12 +199,7 @@ impl FoldedStep {
             let raw = if pooled { &mut *scratch.frame } else { &mut *y };
             match &self.conv {
                 Some(conv) => {
-                    let finish = if block.relu {
-                        Finish::Relu
-                    } else {
-                        Finish::Write
-                    };
-                    conv.rows(View::plain(x), raw_range, scratch.image, raw, finish);
+                    conv.rows(View::plain(x), raw_range, scratch.image, raw, finish(block));
                 }
                 None => {
                     let x = &x[raw_first * raw_row..][..raw_rows * raw_row];
@@ -213,6 +223,15 @@ impl FoldedStep {
             scale_and_shift: constants.map(|(scale, shift)| (scale.as_slice(), shift.as_slice())),
             relu: block.relu,
         }
+    }
+}
+
+/// What becomes of the sums of a block's convolution.
+fn finish(block: &Block) -> Finish {
+    if block.relu {
+        Finish::Relu
+    } else {
+        Finish::Write
     }
 }
 

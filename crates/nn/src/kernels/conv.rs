@@ -6,6 +6,7 @@
 use super::Kernels;
 use super::depthwise::WeightSteps;
 use super::tile::{ConvCall, Finish, Taps, WeightCall};
+use crate::buffer::Buffer;
 
 /// How the pixels of a result lie in its slice, and where each begins to see.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +52,9 @@ impl Grid {
 /// to three vectors of outputs, and in each panel tap after tap.
 #[derive(Debug, Clone)]
 pub(crate) struct PackedWeights {
-    values: Vec<f32>,
+    values: Buffer,
     /// One per output, padded to whole vectors.
-    bias: Vec<f32>,
+    bias: Buffer,
     outputs: usize,
     taps: usize,
     lanes: usize,
@@ -65,8 +66,8 @@ impl PackedWeights {
         let lanes = kernels.lanes();
         let padded = outputs.next_multiple_of(lanes);
         Self {
-            values: vec![0.0; taps * padded],
-            bias: vec![0.0; padded],
+            values: Buffer::zeros(taps * padded),
+            bias: Buffer::zeros(padded),
             outputs,
             taps,
             lanes,
@@ -270,8 +271,8 @@ const ROWS_AT_A_TIME: usize = 4;
 /// padded to whole vectors.
 #[derive(Debug, Clone)]
 pub(crate) struct DepthwiseWeights {
-    values: Vec<f32>,
-    bias: Vec<f32>,
+    values: Buffer,
+    bias: Buffer,
     channels: usize,
     padded: usize,
 }
@@ -281,8 +282,8 @@ impl DepthwiseWeights {
     pub(crate) fn new(kernels: &Kernels, taps: usize, channels: usize) -> Self {
         let padded = channels.next_multiple_of(kernels.lanes());
         Self {
-            values: vec![0.0; taps * padded],
-            bias: vec![0.0; padded],
+            values: Buffer::zeros(taps * padded),
+            bias: Buffer::zeros(padded),
             channels,
             padded,
         }

@@ -222,6 +222,58 @@ fn norm_backward_where(
     }
 }
 
+/// [`norm_relu_backward`] and [`max_unpool`] in one pass, for windows that lie side by
+/// side: the gradient of one row of their inputs, the one at `tap_row` of the windows, of
+/// which there may be none below the last.
+#[inline(always)]
+pub(super) fn norm_relu_unpool(
+    row: &PoolRow,
+    tap_row: usize,
+    pooled: &PooledGradient,
+    x: &[f32],
+    norm: &NormConstants,
+    dx: &mut [f32],
+) {
+    let channels = row.channels;
+    let columns = row.kernel[1];
+    let windows = pooled.dy.chunks_exact(channels);
+    let windows = windows.zip(pooled.places.chunks_exact(channels));
+    let n_reached = windows.len() * columns * channels;
+    let of_windows = x.chunks_exact(columns * channels);
+    let of_windows = of_windows.zip(dx.chunks_exact_mut(columns * channels));
+    for ((dy, places), (x, dx)) in windows.zip(of_windows) {
+        let pixels = x.chunks_exact(channels).zip(dx.chunks_exact_mut(channels));
+        for (column, (x, dx)) in pixels.enumerate() {
+            let place = (tap_row * columns + column) as u8;
+            let forward = norm.scale.iter().zip(&norm.shift);
+            let backward = norm.a.iter().zip(&norm.b).zip(&norm.c);
+            let window = dy.iter().zip(places);
+            for ((((x, dx), (dy, at)), (scale, shift)), ((a, b), c)) in
+                x.iter().zip(dx).zip(window).zip(forward).zip(backward)
+            {
+                let passes = (*at == place) & (x * scale + shift > 0.0);
+                let dy = if passes { *dy } else { 0.0 };
+                *dx = a * dy + (b * x + c);
+            }
+        }
+    }
+    // No window reaches the last pixels, or the whole row.
+    let rest = x[n_reached..].chunks_exact(channels);
+    for (x, dx) in rest.zip(dx[n_reached..].chunks_exact_mut(channels)) {
+        for (((x, dx), b), c) in x.iter().zip(dx).zip(&norm.b).zip(&norm.c) {
+            *dx = b * x + c;
+        }
+    }
+}
+
+/// The gradient of one row of windows of a max-pooling.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PooledGradient<'a> {
+    pub(crate) dy: &'a [f32],
+    /// The places of the largest values, one for each value of `dy`.
+    pub(crate) places: &'a [u8],
+}
+
 /// One row of windows of a max-pooling.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolRow {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Kernels, NormConstants, PoolRow, period, repeat_channels};
+use super::{Kernels, NormConstants, PoolRow, PooledGradient, period, repeat_channels};
 use crate::random::Random;
 
 fn noise(n: usize, stream: u64) -> Vec<f32> {
@@ -208,7 +208,44 @@ fn check_pool(kernels: &Kernels, row: PoolRow, pixels: usize) {
         let mut dx = vec![0.0; row.x_row];
         kernels.max_unpool(&row, tap_row, &dy, &places, &mut dx);
         assert_close("max_unpool", kernels, &dx, expected.into_iter());
+        if row.stride == row.kernel[1] {
+            let pooled = PooledGradient {
+                dy: &dy,
+                places: &places,
+            };
+            check_unpool_in_one_pass(kernels, row, tap_row, pooled, &dx);
+        }
     }
+    let none = PooledGradient {
+        dy: &[],
+        places: &[],
+    };
+    check_unpool_in_one_pass(kernels, row, 0, none, &vec![0.0; row.x_row]);
+}
+
+/// The same as going back step by step from the gradient `unpooled`.
+fn check_unpool_in_one_pass(
+    kernels: &Kernels,
+    row: PoolRow,
+    tap_row: usize,
+    pooled: PooledGradient<'_>,
+    unpooled: &[f32],
+) {
+    let x = noise(row.x_row, 3);
+    let constants = |stream| periodic(&noise(row.channels, stream));
+    let norm = NormConstants {
+        scale: constants(4),
+        shift: constants(5),
+        a: constants(6),
+        b: constants(7),
+        c: constants(8),
+        ..NormConstants::default()
+    };
+    let mut expected = vec![f32::NAN; row.x_row];
+    kernels.norm_relu_backward(unpooled, &x, &norm, &mut expected);
+    let mut dx = vec![f32::NAN; row.x_row];
+    kernels.norm_relu_unpool(&row, tap_row, &pooled, &x, &norm, &mut dx);
+    assert_close("norm_relu_unpool", kernels, &dx, expected.into_iter());
 }
 
 proptest! {

@@ -5,7 +5,7 @@
 
 use super::Kernels;
 use super::descent::{AdamRule, SQUARE_SUMS, SgdRule};
-use super::elementwise::{NormConstants, PoolRow};
+use super::elementwise::{NormConstants, PoolRow, PooledGradient};
 
 /// Hands the signatures of all functions in [`super::elementwise`] and [`super::descent`] to another macro.
 macro_rules! with_elementwise {
@@ -32,6 +32,10 @@ macro_rules! with_elementwise {
             );
             fn norm_backward(dy: &[f32], x: &[f32], norm: &NormConstants, dx: &mut [f32]);
             fn norm_relu_backward(dy: &[f32], x: &[f32], norm: &NormConstants, dx: &mut [f32]);
+            fn norm_relu_unpool(
+                row: &PoolRow, tap_row: usize, pooled: &PooledGradient,
+                x: &[f32], norm: &NormConstants, dx: &mut [f32]
+            );
             fn max_pool_values(row: &PoolRow, x: &[f32], y: &mut [f32]);
             fn max_unpool(
                 row: &PoolRow, tap_row: usize, dy: &[f32], places: &[u8], dx: &mut [f32]
@@ -94,7 +98,7 @@ macro_rules! instruction_set {
         pub(super) mod $module {
             use super::super::depthwise::{self, DepthwiseTile, DepthwiseWeightTile, WeightSteps};
             use super::super::descent::{AdamRule, SQUARE_SUMS, SgdRule};
-            use super::super::elementwise::{self, NormConstants, PoolRow};
+            use super::super::elementwise::{self, NormConstants, PoolRow, PooledGradient};
             use super::super::pool::{self, PoolCall};
             use super::super::simd::Simd;
             use super::super::tile::{self, ConvCall, ConvTile, WeightCall, WeightTile};

@@ -18,6 +18,7 @@ use super::Context;
 use super::norm::{NormState, moments};
 use crate::Network;
 use crate::Shape;
+use crate::buffer::Buffer;
 use crate::conv::{ConvGradient, Convolution};
 use crate::graph::Window;
 use crate::kernels::{Finish, Kernels, PoolRow, period};
@@ -38,7 +39,7 @@ pub(crate) struct BlockState {
     /// Mean and squared deviations of each channel in each band of rows.
     statistics: Vec<f32>,
     /// The raw values that pooling selected, where they are not the block's result.
-    selected: Vec<f32>,
+    selected: Buffer,
     /// Where in its window each pooled value was.
     places: Vec<u8>,
     /// Gradients of a normalization's bias and weight, chunk by chunk.
@@ -52,7 +53,7 @@ struct ConvState {
     forward: Convolution,
     gradient: ConvGradient,
     /// Gradients of weights, chunk by chunk.
-    partials: Vec<f32>,
+    partials: Buffer,
     /// Gradients of bias, chunk by chunk.
     bias_partials: Vec<f32>,
 }
@@ -141,7 +142,7 @@ impl BlockState {
             ConvState {
                 layer,
                 forward: Convolution::new(kernels, layer.geometry),
-                partials: vec![0.0; n_chunks * gradient.padded_weights_len()],
+                partials: Buffer::zeros(n_chunks * gradient.padded_weights_len()),
                 bias_partials: vec![0.0; n_chunks * raw.channels],
                 gradient,
             }
@@ -159,7 +160,7 @@ impl BlockState {
             conv,
             norm: block.norm.map(|norm| NormState::new(norm, raw.channels)),
             statistics: vec![0.0; n_bands.unwrap_or(0) * 2 * raw.channels],
-            selected: vec![0.0; if keeps_selected { pooled_len } else { 0 }],
+            selected: Buffer::zeros(if keeps_selected { pooled_len } else { 0 }),
             places: vec![0; pooled_len],
             norm_sums: vec![0.0; super::MAX_CHUNKS * 2 * raw.channels],
         }

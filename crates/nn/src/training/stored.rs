@@ -1,6 +1,7 @@
 //! Reading the activations of a batch, done or pending.
 
 use super::StepState;
+use crate::buffer::Buffer;
 use crate::graph::ValueId;
 use crate::plan::{Plan, Storage};
 use crate::view::View;
@@ -11,7 +12,7 @@ pub(super) struct StoredValues<'a> {
     pub(super) plan: &'a Plan,
     pub(super) storage: &'a [Storage],
     /// By [`ValueId`].
-    pub(super) values: &'a [Vec<f32>],
+    pub(super) values: &'a [Buffer],
     /// At least the steps that have made the values asked for.
     pub(super) states: &'a [StepState],
     /// Examples in the batch.

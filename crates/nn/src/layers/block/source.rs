@@ -3,7 +3,7 @@
 use super::pool_row;
 use crate::Shape;
 use crate::graph::Window;
-use crate::kernels::{Kernels, NormConstants};
+use crate::kernels::{Kernels, NormConstants, PooledGradient};
 
 /// The way from the gradient of a block's result back to that of the raw values, which
 /// normalization, ReLU and pooling began with.
@@ -33,6 +33,9 @@ impl Source<'_> {
         match self.pool {
             // Without pooling the two gradients lie alike.
             None => self.inactivated_row(&self.dy[from..from + self.row_len()], x, gradient),
+            Some(window) if self.unpools_in_one_pass(window) => {
+                self.unpooled_norm_row(window, image, row, x, gradient);
+            }
             Some(window) => {
                 self.unpooled_row(window, image, row, scratch);
                 self.inactivated_row(scratch, x, gradient);
@@ -48,6 +51,39 @@ impl Source<'_> {
             (None, true) => self.kernels.relu_backward(dy, x, gradient),
             (None, false) => gradient.copy_from_slice(dy),
         }
+    }
+
+    /// Whether each value lies in one window at most, and all steps are there to go back.
+    fn unpools_in_one_pass(&self, window: Window) -> bool {
+        window.stride == window.kernel && self.relu && self.norm.is_some()
+    }
+
+    /// Back through pooling by windows that lie side by side, ReLU and normalization.
+    fn unpooled_norm_row(
+        &self,
+        window: Window,
+        image: usize,
+        row: usize,
+        x: &[f32],
+        gradient: &mut [f32],
+    ) {
+        let norm = self.norm.expect("asked for before");
+        let pooled_len = self.output_shape.width * self.output_shape.channels;
+        let (pooled, tap_row) = (row / window.stride[0], row % window.stride[0]);
+        let places = match pooled < self.output_shape.height {
+            true => {
+                let from = image * self.output_shape.n_values() + pooled * pooled_len;
+                from..from + pooled_len
+            }
+            false => 0..0,
+        };
+        let pooled = PooledGradient {
+            dy: &self.dy[places.clone()],
+            places: &self.places[places],
+        };
+        let windows = pool_row(window, self.raw_shape);
+        self.kernels
+            .norm_relu_unpool(&windows, tap_row, &pooled, x, norm, gradient);
     }
 
     /// Back through pooling.
