@@ -1,13 +1,15 @@
 //! Decibels: `librosa.power_to_db`, fast.
 //!
-//! The logarithm is a polynomial that the compiler turns into vector code; its
+//! The logarithm is a polynomial that the compiler turns into vector code ([`instructions`]); its
 //! error against `f64::log10` stays below 2e-5 dB for powers of ±100 dB, an
 //! `f32`'s own rounding included (tested here for every exponent).
 
+use fearless_simd::dispatch;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AudioError;
 use crate::features::within;
+use crate::instructions;
 
 /// The power that counts as 0 dB.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -86,6 +88,11 @@ pub(crate) fn level(reference: f32, amin: f32) -> f32 {
 
 /// `10 · log10(max(amin, power))`, in place.
 pub(crate) fn to_db(power: &mut [f32], amin: f32) {
+    dispatch!(instructions::level(), _simd => ten_log10_of_each(power, amin));
+}
+
+#[inline(always)]
+fn ten_log10_of_each(power: &mut [f32], amin: f32) {
     for value in power {
         *value = ten_log10(if *value < amin { amin } else { *value });
     }
@@ -98,6 +105,11 @@ pub(crate) fn shift_and_clip(db: &mut [f32], level: f32, top_db: Option<f32>) {
     if level == 0.0 && top_db.is_none() {
         return;
     }
+    dispatch!(instructions::level(), _simd => subtract_and_lift(db, level, floor));
+}
+
+#[inline(always)]
+fn subtract_and_lift(db: &mut [f32], level: f32, floor: f32) {
     for value in db {
         let shifted = *value - level;
         *value = if shifted < floor { floor } else { shifted };
@@ -106,6 +118,11 @@ pub(crate) fn shift_and_clip(db: &mut [f32], level: f32, top_db: Option<f32>) {
 
 /// The largest of the values; eight at a time, so that it can be vector code.
 pub(crate) fn largest(values: &[f32]) -> f32 {
+    dispatch!(instructions::level(), _simd => largest_of_lanes(values))
+}
+
+#[inline(always)]
+fn largest_of_lanes(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 8];
     let mut chunks = values.chunks_exact(8);
     for chunk in &mut chunks {

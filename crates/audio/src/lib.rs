@@ -5,6 +5,7 @@ mod decibel;
 mod decode;
 mod error;
 mod features;
+mod instructions;
 mod mel;
 mod mfcc;
 mod npy;

@@ -17,10 +17,12 @@
 
 mod plan;
 
+use fearless_simd::dispatch;
 use rustfft::num_complex::Complex;
 
 use crate::clip::{Clip, SampleRate};
 use crate::error::AudioError;
+use crate::instructions;
 use plan::Plan;
 
 /// The largest factor between two rates, either way. It bounds the blocks.
@@ -96,15 +98,20 @@ fn output_length(clip: &Clip, rate: SampleRate) -> Result<usize, AudioError> {
 fn convert(plan: &Plan, samples: &[f32], n_output: usize) -> Vec<f32> {
     let mut old = vec![Complex::new(0.0, 0.0); plan.block_in];
     let mut new = vec![Complex::new(0.0, 0.0); plan.block_out];
+    let mut spectrum = vec![Complex::new(0.0, 0.0); plan.block_in];
+    let mut filtered = vec![Complex::new(0.0, 0.0); plan.block_out];
     let mut scratch = vec![Complex::new(0.0, 0.0); plan.scratch_length()];
     let mut output = Vec::with_capacity(n_output);
     let kept = plan.margin_out..plan.margin_out + plan.hop_out();
+    let level = instructions::level();
     let mut first_block = 0;
     while output.len() < n_output {
         fill_block_pair(plan, samples, first_block * plan.hop_in(), &mut old);
-        plan.forward.process_with_scratch(&mut old, &mut scratch);
-        carry_spectrum(&plan.response, &old, &mut new);
-        plan.inverse.process_with_scratch(&mut new, &mut scratch);
+        let (forward, inverse) = (&plan.forward, &plan.inverse);
+        forward.process_outofplace_with_scratch(&mut old, &mut spectrum, &mut scratch);
+        let response = &plan.response;
+        dispatch!(level, _simd => carry_spectrum(response, &spectrum, &mut filtered));
+        inverse.process_outofplace_with_scratch(&mut filtered, &mut new, &mut scratch);
         let first = (n_output - output.len()).min(kept.len());
         output.extend(new[kept.clone()][..first].iter().map(|value| value.re));
         let second = (n_output - output.len()).min(kept.len());
@@ -142,6 +149,7 @@ fn fill_block_pair(plan: &Plan, samples: &[f32], start: usize, block: &mut [Comp
 /// Weights the spectrum of the old block and lays it into that of the new one:
 /// positive frequencies from the front, negative ones from the back, nothing
 /// where only one of the two rates has a frequency.
+#[inline(always)]
 fn carry_spectrum(response: &[f32], old: &[Complex<f32>], new: &mut [Complex<f32>]) {
     let n_bins = response.len();
     for ((value, &source), &weight) in new.iter_mut().zip(old).zip(response) {

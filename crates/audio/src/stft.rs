@@ -12,11 +12,13 @@ mod real;
 
 use std::f64::consts::PI;
 
+use fearless_simd::{Level, dispatch};
 use rustfft::num_complex::{Complex, Complex32};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AudioError;
 use crate::features::FeatureConfig;
+use crate::instructions;
 pub(crate) use real::RealScratch;
 use real::{RealTransform, Sample};
 
@@ -193,6 +195,7 @@ pub(crate) struct Frames<'a> {
     n_before: usize,
     pad_mode: PadMode,
     count: usize,
+    level: Level,
 }
 
 /// The most values that one spectrogram may have: 1 GiB of `f32`.
@@ -228,6 +231,7 @@ impl<'a> Frames<'a> {
             n_before: if config.center() { n_fft / 2 } else { 0 },
             pad_mode: config.pad_mode(),
             count,
+            level: instructions::level(),
         })
     }
 
@@ -244,11 +248,7 @@ impl<'a> Frames<'a> {
                 _ => pairs[i / 2].im = sample,
             });
         };
-        let (samples, window) = (samples.as_chunks::<2>().0, window.as_chunks::<2>().0);
-        for ((pair, samples), window) in pairs.iter_mut().zip(samples).zip(window) {
-            pair.re = T::from(samples[0]) * window[0];
-            pair.im = T::from(samples[1]) * window[1];
-        }
+        dispatch!(self.level, _simd => weigh_pairs(samples, window, pairs));
     }
 
     /// Hands over each sample of frame `t`, multiplied by `window`.
@@ -269,6 +269,16 @@ impl<'a> Frames<'a> {
 
     fn start(&self, t: usize) -> isize {
         (t * self.hop_length) as isize - self.n_before as isize
+    }
+}
+
+/// Multiplies two samples at a time by their places in the window.
+#[inline(always)]
+fn weigh_pairs<T: Sample>(samples: &[f32], window: &[T], pairs: &mut [Complex<T>]) {
+    let (samples, window) = (samples.as_chunks::<2>().0, window.as_chunks::<2>().0);
+    for ((pair, samples), window) in pairs.iter_mut().zip(samples).zip(window) {
+        pair.re = T::from(samples[0]) * window[0];
+        pair.im = T::from(samples[1]) * window[1];
     }
 }
 

@@ -298,7 +298,7 @@ impl Preparer {
         if clip.samples().is_empty() {
             return Err(AudioError::EmptyClip.into());
         }
-        if let Some(at) = clip.samples().iter().position(|sample| !sample.is_finite()) {
+        if let Some(at) = first_non_finite(clip.samples()) {
             return Err(ModelError::NonFiniteSample { at });
         }
         let resampled = if clip.rate() == self.front.rate() {
@@ -315,6 +315,19 @@ impl Preparer {
         self.front.check_features("the clip", &features)?;
         Ok(features)
     }
+}
+
+/// Where the first sample is that is infinite or not a number.
+fn first_non_finite(samples: &[f32]) -> Option<usize> {
+    let is_finite = |sample: &f32| sample.is_finite();
+    // Block by block without stopping within, which compilers turn into vectors.
+    let all_finite = |block: &[f32]| block.iter().fold(true, |all, s| all & is_finite(s));
+    let bad = samples.chunks(1024).position(|block| !all_finite(block))?;
+    let within = &samples[1024 * bad..];
+    within
+        .iter()
+        .position(|s| !is_finite(s))
+        .map(|at| 1024 * bad + at)
 }
 
 /// Extends `samples` to at least `n_wanted`.

@@ -1,5 +1,9 @@
 //! Many channels become one, and their levels are noted on the way.
 
+use fearless_simd::dispatch;
+
+use crate::instructions;
+
 /// Values beyond this in a floating-point file are damage rather than sound:
 /// files that hold integers as floats stay below it.
 const LARGEST_CREDIBLE: f32 = 1e10;
@@ -93,10 +97,7 @@ impl Mixer {
 
     /// Updates peak and clipping, and silences what is no number.
     fn note_levels(&mut self, values: &mut [f32]) {
-        let magnitude = |value: f32| value.to_bits() & 0x7FFF_FFFF;
-        let largest = values
-            .iter()
-            .fold(0, |largest, &value| magnitude(value).max(largest));
+        let largest = dispatch!(instructions::level(), _simd => largest_magnitude(values));
         if largest > LARGEST_CREDIBLE.to_bits() {
             for value in values
                 .iter_mut()
@@ -131,6 +132,18 @@ impl Mixer {
             replaced: self.replaced,
         }
     }
+}
+
+/// The bits of a value without its sign.
+#[inline(always)]
+fn magnitude(value: f32) -> u32 {
+    value.to_bits() & 0x7FFF_FFFF
+}
+
+#[inline(always)]
+fn largest_magnitude(values: &[f32]) -> u32 {
+    let magnitudes = values.iter().map(|&value| magnitude(value));
+    magnitudes.fold(0, |largest, magnitude| magnitude.max(largest))
 }
 
 /// One channel made of many, and what they were like.

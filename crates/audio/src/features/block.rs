@@ -5,8 +5,11 @@
 //! lanes, as the result wants them. The decision which frames need double precision
 //! is taken here too.
 
+use fearless_simd::{Level, dispatch};
+
 use super::filters::{Filters, sum};
 use super::{FeatureConfig, FeatureExtractor, FeatureScale};
+use crate::instructions;
 use crate::mel::MelFilterbank;
 use crate::stft::{Frames, RealScratch};
 
@@ -27,6 +30,7 @@ pub(super) struct Block {
     loudest: f32,
     fast: RealScratch<f32>,
     exact: RealScratch<f64>,
+    level: Level,
 }
 
 impl Block {
@@ -39,6 +43,7 @@ impl Block {
             loudest: 0.0,
             fast: extractor.fast.scratch(),
             exact: extractor.exact.scratch(),
+            level: instructions::level(),
         }
     }
 
@@ -70,18 +75,14 @@ impl Block {
             self.energies = [0.0; LANES];
         }
         let n_bins = extractor.filterbank.n_bins();
-        let power = extractor.config.power();
         for lane in 0..n {
             let bins = &mut self.spectrum[..n_bins];
             let fast = &extractor.fast;
             fast.spectrum(frames, first + lane, &mut self.fast, bins, |bin| {
                 bin.re * bin.re + bin.im * bin.im
             });
-            self.energies[lane] = sum(bins);
-            raise(bins, power);
-            extractor
-                .filters
-                .apply(&self.spectrum, &mut self.bands, lane);
+            self.energies[lane] = dispatch!(self.level, simd => sum(simd, bins));
+            self.filter(extractor, lane);
         }
 
         let weak = extractor
@@ -95,12 +96,18 @@ impl Block {
                 let (re, im) = (bin.re as f32, bin.im as f32);
                 re * re + im * im
             });
-            raise(bins, power);
-            extractor
-                .filters
-                .apply(&self.spectrum, &mut self.bands, lane);
+            self.filter(extractor, lane);
         }
         self.loudest = self.loudest.max(largest(&self.bands));
+    }
+
+    /// From the spectrum to the bands of one lane.
+    fn filter(&mut self, extractor: &FeatureExtractor, lane: usize) {
+        let n_bins = extractor.filterbank.n_bins();
+        raise(&mut self.spectrum[..n_bins], extractor.config.power());
+        let (spectrum, bands) = (&self.spectrum, &mut self.bands);
+        let filters = &extractor.filters;
+        dispatch!(self.level, simd => filters.apply(simd, spectrum, bands, lane));
     }
 }
 

@@ -3,9 +3,11 @@
 //!
 //! What the filters are is decided in [`crate::mel`].
 
+use fearless_simd::{Simd, SimdBase, SimdFrom, SimdSplit, f32x8};
+
 use crate::mel::MelFilterbank;
 
-/// Bins that are weighted side by side: two vectors of SSE, one of AVX.
+/// Bins that are weighted side by side, whatever the vectors: two of SSE, one of AVX.
 const WIDTH: usize = 8;
 
 /// The weights of a filterbank, band after band.
@@ -45,8 +47,10 @@ impl Filters {
     }
 
     /// Writes each band of a padded spectrum to one place of its row.
-    pub(super) fn apply<const N: usize>(
+    #[inline(always)]
+    pub(super) fn apply<S: Simd, const N: usize>(
         &self,
+        simd: S,
         spectrum: &[f32],
         rows: &mut [[f32; N]],
         place: usize,
@@ -56,39 +60,41 @@ impl Filters {
             let (own, rest) = weights.split_at(band.n_chunks);
             weights = rest;
             let bins = spectrum[band.first_bin..].as_chunks::<WIDTH>().0;
-            let mut sums = [0.0; WIDTH];
-            for (weights, bins) in own.iter().zip(bins) {
-                for ((sum, weight), bin) in sums.iter_mut().zip(weights).zip(bins) {
-                    *sum += weight * bin;
-                }
+            let mut sums = f32x8::splat(simd, 0.0);
+            for (&weights, &bins) in own.iter().zip(bins) {
+                sums += f32x8::simd_from(simd, weights) * f32x8::simd_from(simd, bins);
             }
             row[place] = total(sums);
         }
     }
 }
 
-/// The sum of a few sums, in pairs, as vectors add them.
-fn total(sums: [f32; WIDTH]) -> f32 {
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
+/// The sum of a few sums.
+#[inline(always)]
+fn total<S: Simd>(sums: f32x8<S>) -> f32 {
+    let (low, high) = sums.split();
+    let [a, b, c, d]: [f32; 4] = (low + high).into();
+    (a + c) + (b + d)
 }
 
 /// The sum of all values.
-pub(super) fn sum(values: &[f32]) -> f32 {
+#[inline(always)]
+pub(super) fn sum<S: Simd>(simd: S, values: &[f32]) -> f32 {
     let (whole, rest) = values.as_chunks::<WIDTH>();
-    let mut sums = [0.0; WIDTH];
-    for values in whole {
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += value;
-        }
+    let mut sums = f32x8::splat(simd, 0.0);
+    for &values in whole {
+        sums += f32x8::simd_from(simd, values);
     }
     total(sums) + rest.iter().sum::<f32>()
 }
 
 #[cfg(test)]
 mod tests {
+    use fearless_simd::dispatch;
+
     use super::*;
     use crate::features::{FeatureConfig, FeatureSettings};
+    use crate::instructions;
     use crate::mel::mel_filterbank;
 
     #[test]
@@ -110,12 +116,17 @@ mod tests {
                     .sum()
             });
             let expected: Vec<f32> = expected.collect();
-            assert!((sum(&spectrum) - spectrum.iter().sum::<f32>()).abs() < 1e-2);
+            let expected_sum = spectrum.iter().sum::<f32>();
             spectrum.resize(Filters::padded_length(n_bins), 0.0);
-            let mut rows = vec![[f32::NAN; 2]; n_mels];
-            Filters::of(&filterbank).apply(&spectrum, &mut rows, 1);
-            for (row, expected) in rows.iter().zip(expected) {
-                assert!((row[1] - expected).abs() <= 1e-5 * expected, "{row:?}");
+            for (_, level) in instructions::supported() {
+                let found = dispatch!(level, simd => sum(simd, &spectrum));
+                assert!((found - expected_sum).abs() < 1e-2);
+                let mut rows = vec![[f32::NAN; 2]; n_mels];
+                let filters = Filters::of(&filterbank);
+                dispatch!(level, simd => filters.apply(simd, &spectrum, &mut rows, 1));
+                for (row, expected) in rows.iter().zip(&expected) {
+                    assert!((row[1] - expected).abs() <= 1e-5 * expected, "{row:?}");
+                }
             }
         }
     }

@@ -108,8 +108,8 @@ impl Plan {
     /// How much scratch memory either transform needs at most.
     pub(super) fn scratch_length(&self) -> usize {
         self.forward
-            .get_inplace_scratch_len()
-            .max(self.inverse.get_inplace_scratch_len())
+            .get_outofplace_scratch_len()
+            .max(self.inverse.get_outofplace_scratch_len())
     }
 }
 

@@ -11,8 +11,11 @@
 use std::f64::consts::PI;
 use std::sync::Arc;
 
+use fearless_simd::{Level, dispatch};
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftNum, FftPlanner};
+
+use crate::instructions;
 
 /// A precision to transform in.
 pub(crate) trait Sample: FftNum + From<f32> {
@@ -45,20 +48,26 @@ pub(crate) struct RealTransform<T: Sample> {
     plan: Arc<dyn Fft<T>>,
     /// `exp(-2πi k / length) / 2i` from `k = 1` on, for each pair of bins that are
     /// taken apart together. None for odd lengths, which are transformed as they are.
-    turns: [Vec<T>; 2],
+    turns: Vec<Complex<T>>,
+    level: Level,
 }
 
 /// The buffers that one run of a [`RealTransform`] needs.
 pub(crate) struct RealScratch<T> {
-    /// The samples as complex numbers, then their spectrum.
+    /// The samples as complex numbers.
     values: Vec<Complex<T>>,
+    /// Their spectrum.
+    spectrum: Vec<Complex<T>>,
     work: Vec<Complex<T>>,
 }
 
 impl<T: Sample> RealTransform<T> {
     pub(crate) fn new(length: usize) -> Self {
-        let turn =
-            |k: usize| Complex::from_polar(0.5, -2.0 * PI * k as f64 / length as f64 - PI / 2.0);
+        let turn = |k: usize| {
+            let angle = -2.0 * PI * k as f64 / length as f64 - PI / 2.0;
+            let Complex { re, im } = Complex::from_polar(0.5, angle);
+            Complex::new(T::rounded(re), T::rounded(im))
+        };
         let (n_values, n_pairs) = match length % 2 {
             0 => (length / 2, (length / 2).saturating_sub(1) / 2),
             _ => (length, 0),
@@ -66,10 +75,8 @@ impl<T: Sample> RealTransform<T> {
         Self {
             length,
             plan: FftPlanner::new().plan_fft_forward(n_values),
-            turns: [
-                (1..=n_pairs).map(|k| T::rounded(turn(k).re)).collect(),
-                (1..=n_pairs).map(|k| T::rounded(turn(k).im)).collect(),
-            ],
+            turns: (1..=n_pairs).map(turn).collect(),
+            level: instructions::level(),
         }
     }
 
@@ -77,7 +84,8 @@ impl<T: Sample> RealTransform<T> {
         let zero = Complex::new(T::ZERO, T::ZERO);
         RealScratch {
             values: vec![zero; self.plan.len()],
-            work: vec![zero; self.plan.get_inplace_scratch_len()],
+            spectrum: vec![zero; self.plan.len()],
+            work: vec![zero; self.plan.get_outofplace_scratch_len()],
         }
     }
 
@@ -99,12 +107,17 @@ impl<T: Sample> RealTransform<T> {
         bins: &mut [O],
         value: impl Fn(Complex<T>) -> O,
     ) {
-        let RealScratch { values, work } = scratch;
-        self.plan.process_with_scratch(values, work);
+        let RealScratch {
+            values,
+            spectrum,
+            work,
+        } = scratch;
+        self.plan
+            .process_outofplace_with_scratch(values, spectrum, work);
         if self.is_paired() {
-            self.take_apart(values, bins, value);
+            self.take_apart(spectrum, bins, value);
         } else {
-            for (bin, &found) in bins.iter_mut().zip(&*values) {
+            for (bin, &found) in bins.iter_mut().zip(&*spectrum) {
                 *bin = value(found);
             }
         }
@@ -120,80 +133,74 @@ impl<T: Sample> RealTransform<T> {
         if n.is_multiple_of(2) {
             bins[n / 2] = value(pairs[n / 2].conj());
         }
-        let [turns_re, turns_im] = &self.turns;
-        let n_pairs = turns_re.len();
-        let (low, high) = bins.split_at_mut(n - n_pairs);
-        let low = low[1..=n_pairs].chunks_mut(CHUNK);
-        let high = high[..n_pairs].rchunks_mut(CHUNK);
-        let ends = pairs[1..=n_pairs]
-            .chunks(CHUNK)
-            .zip(pairs[n - n_pairs..].rchunks(CHUNK));
-        let turns = turns_re.chunks(CHUNK).zip(turns_im.chunks(CHUNK));
-        let [mut a, mut b, mut x, mut y] = [const { Parts::<T>::ZERO }; 4];
-        for (((low, high), ends), turns) in low.zip(high).zip(ends).zip(turns) {
-            a.read(ends.0);
-            b.read(ends.1);
-            combine(&a, &b, low.len(), turns, &mut x, &mut y);
-            for ((bin, &re), &im) in low.iter_mut().zip(&x.re).zip(&x.im) {
-                *bin = value(Complex::new(re, im));
-            }
-            for ((bin, &re), &im) in high.iter_mut().rev().zip(&y.re).zip(&y.im) {
-                *bin = value(Complex::new(re, im));
-            }
-        }
+        dispatch!(self.level, _simd => take_chunks_apart(pairs, &self.turns, bins, &value));
     }
 }
 
 /// Pairs of bins that are taken apart in one go.
 const CHUNK: usize = 64;
 
-/// A few complex numbers, real and imaginary parts on their own. Compilers turn loops
-/// over such arrays into vectors, and loops over complex numbers not.
-struct Parts<T> {
-    re: [T; CHUNK],
-    im: [T; CHUNK],
-}
-
-impl<T: Sample> Parts<T> {
-    const ZERO: Self = Self {
-        re: [T::ZERO; CHUNK],
-        im: [T::ZERO; CHUNK],
-    };
-
-    fn read(&mut self, values: &[Complex<T>]) {
-        for ((re, im), value) in self.re.iter_mut().zip(&mut self.im).zip(values) {
-            *re = value.re;
-            *im = value.im;
+/// All pairs of bins that have a turn, chunk after chunk.
+#[inline(always)]
+fn take_chunks_apart<T: Sample, O>(
+    pairs: &[Complex<T>],
+    turns: &[Complex<T>],
+    bins: &mut [O],
+    value: &impl Fn(Complex<T>) -> O,
+) {
+    let (n, n_pairs) = (pairs.len(), turns.len());
+    let length = CHUNK.min(n_pairs);
+    for start in (0..n_pairs).step_by(CHUNK) {
+        // The last chunk begins earlier where that makes it whole, so that no loop has a
+        // ragged end: a few pairs are then taken apart twice.
+        let start = start.min(n_pairs - length);
+        let (low, high) = (1 + start, n - start - length);
+        let (below, above) = bins.split_at_mut(high);
+        let chunk = Chunk {
+            a: &pairs[low..][..length],
+            b: &pairs[high..][..length],
+            turns: &turns[start..][..length],
+            low: &mut below[low..][..length],
+            high: &mut above[..length],
+        };
+        // A length that the compiler knows, or another.
+        if length == CHUNK {
+            chunk.take_apart(CHUNK, value);
+        } else {
+            chunk.take_apart(length, value);
         }
     }
 }
 
-/// The first `n` bins from either end, `x` and `y`, of which the spectrum of pairs has
-/// `a`, and `b` in the order of that spectrum.
-#[inline(always)]
-fn combine<T: Sample>(
-    a: &Parts<T>,
-    b: &Parts<T>,
-    n: usize,
-    (turns_re, turns_im): (&[T], &[T]),
-    x: &mut Parts<T>,
-    y: &mut Parts<T>,
-) {
-    let half = T::rounded(0.5);
-    let a = a.re[..n].iter().zip(&a.im[..n]);
-    let b = b.re[..n].iter().rev().zip(b.im[..n].iter().rev());
-    let x = x.re[..n].iter_mut().zip(&mut x.im[..n]);
-    let y = y.re[..n].iter_mut().zip(&mut y.im[..n]);
-    let turns = turns_re[..n].iter().zip(&turns_im[..n]);
-    for ((((x, y), a), b), turn) in x.zip(y).zip(a).zip(b).zip(turns) {
-        let even = (half * (*a.0 + *b.0), half * (*a.1 - *b.1));
-        let odd = (*a.0 - *b.0, *a.1 + *b.1);
-        let odd = (
-            odd.0 * *turn.0 - odd.1 * *turn.1,
-            odd.0 * *turn.1 + odd.1 * *turn.0,
-        );
-        (*x.0, *x.1) = (even.0 + odd.0, even.1 + odd.1);
-        (*y.0, *y.1) = (even.0 - odd.0, odd.1 - even.1);
+/// Neighboring bins from either end of a spectrum, and the values that they are taken
+/// from. Those of the far end are in the order of the spectrum, and so meet the others
+/// backwards.
+///
+/// Five slices are the most that compilers find out to be apart from each other at run
+/// time, which they do before they turn a loop into vectors.
+struct Chunk<'a, T, O> {
+    a: &'a [Complex<T>],
+    b: &'a [Complex<T>],
+    turns: &'a [Complex<T>],
+    low: &'a mut [O],
+    high: &'a mut [O],
+}
+
+impl<T: Sample, O> Chunk<'_, T, O> {
+    #[inline(always)]
+    fn take_apart(self, n: usize, value: &impl Fn(Complex<T>) -> O) {
+        let half = T::rounded(0.5);
+        let (a, b, turns) = (&self.a[..n], &self.b[..n], &self.turns[..n]);
+        let (low, high) = (&mut self.low[..n], &mut self.high[..n]);
+        for i in 0..n {
+            let (a, b, turn) = (a[i], b[n - 1 - i], turns[i]);
+            let (even_re, even_im) = (half * (a.re + b.re), half * (a.im - b.im));
+            let (odd_re, odd_im) = (a.re - b.re, a.im + b.im);
+            let turned_re = odd_re * turn.re - odd_im * turn.im;
+            let turned_im = odd_re * turn.im + odd_im * turn.re;
+            low[i] = value(Complex::new(even_re + turned_re, even_im + turned_im));
+            high[n - 1 - i] = value(Complex::new(even_re - turned_re, turned_im - even_im));
+        }
     }
 }
 
