@@ -3,8 +3,8 @@
     biophony config --json > settings.json
     python recipe_torch.py DIR settings.json
 
-The same front end, network, augmentations, optimizer, schedule, moving average
-and number of steps, written as one would write a quick PyTorch program for a set
+The same front end, network, augmentations, optimizer, schedule, moving average,
+number of steps and number of members, written as one would write a quick PyTorch program for a set
 that fits in memory: features are computed once, batches are cut from tensors, no
 DataLoader, channels-last, fused AdamW. Unlike `biophony train` it does not look
 for copies, judge with intervals, or write a report and a model.
@@ -30,17 +30,21 @@ from torch.nn import functional as F
 def main():
     started = time.perf_counter()
     folder, settings = Path(sys.argv[1]), read_settings(sys.argv[2])
-    torch.manual_seed(settings["train.seed"])
     paths, labels, classes = scan(folder)
     features, labels = prepare(paths, labels, settings)
     parts = split(labels, settings)
     prepared = time.perf_counter()
-    trainer = Trainer(features, labels, parts, len(classes), settings)
-    for epoch in range(settings["train.epochs"]):
-        trainer.train_epoch(epoch)
-        trainer.score(parts["validation"])
+    members = []
+    for member in range(settings["train.members"]):
+        torch.manual_seed(settings["train.seed"] + member)
+        np.random.seed(settings["train.seed"] + member)
+        trainer = Trainer(features, labels, parts, len(classes), settings)
+        for epoch in range(settings["train.epochs"]):
+            trainer.train_epoch(epoch)
+            trainer.score(parts["validation"], [trainer.average])
+        members.append(trainer.average)
     truth = labels[parts["test"]].numpy()
-    found = trainer.score(parts["test"]).argmax(1).numpy()
+    found = trainer.score(parts["test"], members).argmax(1).numpy()
     print(
         json.dumps(
             {
@@ -283,8 +287,8 @@ class Trainer:
         torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)
 
     @torch.inference_mode()
-    def score(self, clips):
-        """The mean probabilities of each clip's windows."""
+    def score(self, clips, members):
+        """The mean probabilities of each clip's windows, from the members' mean logits."""
         hop = max(1, round(self.n_scored * (1 - self.settings["clip.overlap"])))
         windows, owners = [], []
         for owner, index in enumerate(clips):
@@ -297,7 +301,8 @@ class Trainer:
         for start in range(0, len(windows), 64):
             inputs = (torch.stack(windows[start : start + 64]) - self.mean) * self.scale
             inputs = inputs[:, None].contiguous(memory_format=torch.channels_last)
-            scores.append(self.average(inputs).softmax(1))
+            logits = torch.stack([member(inputs) for member in members]).mean(0)
+            scores.append(logits.softmax(1))
         owners = torch.tensor(owners)
         sums = torch.zeros(len(clips), self.n_classes).index_add_(0, owners, torch.cat(scores))
         return sums / owners.bincount(minlength=len(clips))[:, None]

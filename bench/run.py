@@ -49,7 +49,8 @@ def read_options():
     parser.add_argument("--programs", type=Path, required=True)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--turns", type=int, default=9)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--only", default="")
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     parser.add_argument("--readme", type=Path)
@@ -170,20 +171,29 @@ class Bench:
     def time_runs(self):
         """Whole training runs with the default settings, and their peak memory."""
         biophony = self.options.programs / "biophony"
-        settings = self.folder / "settings.json"
-        settings.write_bytes(subprocess.check_output([biophony, "config", "--json"]))
-        home, data = self.folder / "home", self.options.data
-        ours = [biophony, "--home", home, "--threads", "2", "train", data]
+        settings, data = self.folder / "settings.json", self.options.data
+        values = json.loads(subprocess.check_output([biophony, "config", "--json"]))
+        changed = []
+        if self.options.epochs:
+            changed = ["--epochs", self.options.epochs]
+            for row in values:
+                if row["key"] == "train.epochs":
+                    row["value"] = self.options.epochs
+        settings.write_text(json.dumps(values))
         theirs = [sys.executable, HERE / "recipe_torch.py", data, settings]
         load, times, memory = os.getloadavg()[0], ([], []), ([], [])
-        for _ in range(self.options.runs):
+        for index in range(self.options.runs):
+            # Each run has a home of its own: what one has done, the next would find done.
+            ours = [biophony, "--home", self.folder / f"home-{index}", "--threads", "2"]
+            ours += ["train", data, *changed]
             for side, (command, extra) in enumerate([(ours, {}), (theirs, KEEP_MEMORY)]):
                 seconds, peak = whole_run(command, {**extra, "OMP_NUM_THREADS": "2"})
                 times[side].append(seconds * 1e3)
                 memory[side].append(peak)
         for values, bar, unit, what in [(times, 0.5, "ms", ""), (memory, 0.4, "mib", ", peak memory")]:
             mine, other = map(statistics.median, values)
-            work, peer = f"whole training run{what}", "the same recipe in PyTorch and librosa"
+            epochs = f" of {self.options.epochs} epochs" if self.options.epochs else ""
+            work, peer = f"whole training run{epochs}{what}", "the same recipe in PyTorch and librosa"
             self.add(work, peer, mine, other, bar, 2, load, values, unit)
 
     def write(self):

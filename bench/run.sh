@@ -7,7 +7,8 @@
 # --venv   a Python environment that holds peers/requirements.txt; by default one is
 #          made below the target folder, from PyPI
 # --turns  how often each side gets its turn (9)
-# --runs   how often each side trains a whole model (3)
+# --runs   how often each side trains a whole model (1)
+# --epochs fewer epochs for those, on both sides, to try the script itself
 # --only   only the rows whose name holds the word
 # --out    where the results go (bench/results.json)
 # --readme a page to put the table into, between its marks (bench/README.md has them)
