@@ -1,0 +1,120 @@
+// The classify page: joins the ways in (upload, recorder, live, examples), the
+// queue and what shows its answers.
+import { currentModel, ApiError, exampleClip, examples } from "./api";
+import { modelLink, modelName } from "./classify/answer";
+import { History, type Kept } from "./classify/history";
+import { newItem, Queue, type Item } from "./classify/items";
+import { Live } from "./classify/live";
+import { Microphone } from "./classify/microphone";
+import { Recorder } from "./classify/recorder";
+import { Results } from "./classify/results";
+import { wireUpload } from "./classify/upload";
+import type { Model } from "./contract";
+import { find, h, icon, replace } from "./ui/dom";
+import { title } from "./ui/format";
+import { toast } from "./ui/toast";
+
+/** Uploads beyond this many fill the table, not the history. */
+const MOST_KEPT_AT_ONCE = 20;
+
+function start(): void {
+  let history: History | undefined;
+  const remember = (item: Item): void => void history?.keep(item);
+  const results: Results = new Results(find("#results"), find("#results-live"), () => queue, remember);
+  const kept = new Set<Item>();
+  const queue: Queue = new Queue((item) => {
+    results.update(item);
+    if (item?.state === "done" && !kept.has(item)) {
+      kept.add(item);
+      if (item.answer) noteModel(item.answer.model);
+      if (queue.items.length <= MOST_KEPT_AT_ONCE) remember(item);
+    }
+  });
+
+  /** One new sound takes the place of the last answer; many make a table. */
+  const ask = (items: Item[]): void => {
+    if (items.length === 0) return;
+    if (items.length === 1 && queue.items.length === 1) queue.clear();
+    queue.add(items);
+    results.reveal();
+  };
+
+  wireUpload((uploads) => ask(uploads.map(({ name, file }) => newItem(name, file, "upload"))));
+  const microphone = new Microphone();
+  const recorder = new Recorder(microphone, (clip, name) => ask([newItem(name, clip, "recording")]));
+  const live = new Live(microphone, noteModel);
+  wireModes(recorder, live);
+  void offerExamples((name, clip) => ask([newItem(name, clip, "example")]));
+  history = new History(find("#history"), (entry) => {
+    queue.clear();
+    queue.addDone(fromHistory(entry));
+    results.update(undefined);
+    results.reveal();
+  });
+}
+
+function fromHistory(entry: Kept): Item {
+  const item = newItem(entry.name, entry.clip, "history");
+  item.state = "done";
+  item.answer = entry.answer;
+  item.verdict = entry.verdict;
+  item.historyId = entry.id;
+  return item;
+}
+
+/** The microphone's corner belongs to two of the three ways in; leaving one stops it. */
+function wireModes(recorder: Recorder, live: Live): void {
+  const corner = find("#mic");
+  const modes = find("#modes");
+  const show = (): void => {
+    const chosen = modes.querySelector("[aria-selected=true]")?.id;
+    corner.hidden = chosen === "tab-upload";
+    if (chosen !== "tab-record") void recorder.stop();
+    if (chosen !== "tab-live") void live.stop();
+  };
+  modes.addEventListener("tabchange", show);
+  show();
+}
+
+async function offerExamples(answer: (name: string, clip: Blob) => void): Promise<void> {
+  const host = find("#examples");
+  const found = await examples().catch(() => []);
+  if (found.length === 0) return;
+  const buttons = found.slice(0, 8).map((example) =>
+    h("button", { class: "btn btn-small", type: "button", onclick: async (event: Event) => {
+      const button = event.currentTarget as HTMLButtonElement;
+      button.disabled = true;
+      try {
+        answer(example.name, await exampleClip(example.name));
+      } catch (error) {
+        toast(error instanceof ApiError ? error.message : String(error));
+      }
+      button.disabled = false;
+    } }, icon("play"), title(example.title ?? example.label ?? example.name)));
+  replace(host, h("span", { class: "muted" }, "No recording at hand? Try"), buttons);
+  host.hidden = false;
+}
+
+let shown = document.querySelector<HTMLElement>("#model-line")?.dataset["model"];
+
+/** The model can be replaced while the page is open; the line under the heading follows. */
+function noteModel(model: Model): void {
+  const version = `${model.name} ${model.version ?? ""}`;
+  if (version === shown) return;
+  const line = document.querySelector("#model-line");
+  if (line) replace(line, modelLink(model), ` knows ${model.labels.length} sounds: ${model.labels.join(", ").replaceAll("_", " ")}.`);
+  if (shown !== undefined) toast(`From now on ${modelName(model)} answers.`);
+  shown = version;
+}
+
+/** Without a model the page looks every few seconds whether there is one; ui/live-page.ts tells of the demo's training. */
+function waitForModel(): void {
+  const look = async (): Promise<void> => {
+    if (!document.hidden && (await currentModel().catch(() => undefined))) location.reload();
+    else setTimeout(() => void look(), 3000);
+  };
+  setTimeout(() => void look(), 3000);
+}
+
+if (document.querySelector("#ways")) start();
+else waitForModel();

@@ -1,0 +1,147 @@
+// Recording a clip: start, watch the waveform grow, stop; then it is classified
+// at once or, if the box is not ticked, waits to be listened to first.
+import { Player } from "../sound/player";
+import { drawWave } from "../sound/timeview";
+import { encodeWav } from "../sound/wav";
+import { find, icon, replace } from "../ui/dom";
+import { download, stamp } from "../ui/download";
+import { clock } from "../ui/format";
+import { onThemeChange } from "../ui/theme";
+import type { Microphone } from "./microphone";
+
+/** Longer sounds are better recorded by a recorder and uploaded. */
+const LONGEST_SECONDS = 600;
+/** Peaks per second of the growing waveform. */
+const PEAKS_PER_SECOND = 60;
+const SHOWN_SECONDS = 10;
+
+export class Recorder {
+  readonly #button = find<HTMLButtonElement>("#record");
+  readonly #clock = find("#record-clock");
+  readonly #canvas = find<HTMLCanvasElement>("#record-wave");
+  readonly #after = find("#record-after");
+  readonly #atOnce = find<HTMLInputElement>("#record-at-once");
+  readonly #status = find("#record-status");
+  #blocks: Float32Array[] = [];
+  #nSamples = 0;
+  #rate = 0;
+  #peaks: [number, number][] = [];
+  #recording = false;
+  #busy = false;
+  #clip: Blob | undefined;
+  #name = "";
+  #player: Player | undefined;
+
+  constructor(readonly microphone: Microphone, readonly answer: (clip: Blob, name: string) => void) {
+    this.#button.disabled = !microphone.possible;
+    this.#button.addEventListener("click", () => void (this.#recording ? this.stop() : this.#start()));
+    find("#record-classify").addEventListener("click", () => this.#clip && this.answer(this.#clip, this.#name));
+    find("#record-download").addEventListener("click", () => this.#clip && download(this.#clip, this.#name));
+    find("#record-listen").addEventListener("click", () => this.#player?.toggle());
+    this.#show();
+    onThemeChange(() => this.#draw());
+    new ResizeObserver(() => this.#draw()).observe(this.#canvas);
+  }
+
+  async #start(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    this.#player?.close();
+    this.#blocks = [];
+    this.#peaks = [];
+    this.#nSamples = 0;
+    this.#clip = undefined;
+    const capture = await this.microphone.open((samples) => this.#take(samples), () => void this.stop());
+    this.#busy = false;
+    if (!capture) return;
+    this.#rate = capture.rate;
+    this.#recording = true;
+    this.#show();
+    this.#follow();
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#recording || this.#busy) return;
+    this.#busy = true;
+    await this.microphone.close();
+    this.#recording = false;
+    this.#busy = false;
+    if (this.#nSamples > 0) {
+      this.#clip = encodeWav(this.#blocks, this.#rate);
+      this.#name = `recording-${stamp()}.wav`;
+      this.#player = new Player(this.#clip);
+      this.#player.onState(() => this.#showListen());
+    }
+    this.#blocks = [];
+    this.#show();
+    if (this.#clip && this.#atOnce.checked) this.answer(this.#clip, this.#name);
+  }
+
+  #take(samples: Float32Array): void {
+    if (this.#rate === 0 && this.#nSamples === 0) this.#rate = 48_000;
+    this.#blocks.push(samples);
+    this.#nSamples += samples.length;
+    const stretch = Math.max(1, Math.round(this.#rate / PEAKS_PER_SECOND));
+    for (let from = 0; from < samples.length; from += stretch) {
+      let [low, high] = [0, 0];
+      for (let i = from; i < Math.min(from + stretch, samples.length); i += 1) {
+        const sample = samples[i] ?? 0;
+        if (sample < low) low = sample;
+        if (sample > high) high = sample;
+      }
+      this.#peaks.push([low, high]);
+    }
+    if (this.#nSamples > LONGEST_SECONDS * this.#rate) void this.stop();
+  }
+
+  get #seconds(): number {
+    return this.#rate > 0 ? this.#nSamples / this.#rate : 0;
+  }
+
+  #follow(): void {
+    if (!this.#recording) return;
+    this.#clock.textContent = tenths(this.#seconds);
+    this.#draw();
+    requestAnimationFrame(() => this.#follow());
+  }
+
+  /** While recording the newest seconds run through; afterwards the whole clip is shown. */
+  #draw(): void {
+    const width = this.#canvas.clientWidth;
+    const height = this.#canvas.clientHeight;
+    const context = this.#canvas.getContext("2d");
+    if (width === 0 || !context) return;
+    const scale = devicePixelRatio || 1;
+    this.#canvas.width = Math.round(width * scale);
+    this.#canvas.height = Math.round(height * scale);
+    context.scale(scale, scale);
+    if (!this.#recording || this.#seconds === 0) {
+      drawWave(context, this.#peaks, { left: 0, width }, height);
+      return;
+    }
+    const perSecond = this.#peaks.length / this.#seconds;
+    const shown = this.#peaks.slice(-Math.ceil(SHOWN_SECONDS * perSecond));
+    const share = shown.length / (SHOWN_SECONDS * perSecond);
+    drawWave(context, shown, { left: 0, width: width * Math.min(1, share) }, height, "--bad");
+  }
+
+  #show(): void {
+    const on = this.#recording;
+    this.#button.classList.toggle("on", on);
+    this.#button.setAttribute("aria-label", on ? "Stop recording" : "Record");
+    this.#status.textContent = on ? "Recording" : this.#clip ? "Recorded" : "Ready to record";
+    this.#clock.textContent = tenths(this.#seconds);
+    this.#after.hidden = on || !this.#clip;
+    this.#showListen();
+    this.#draw();
+  }
+
+  #showListen(): void {
+    const playing = this.#player?.playing ?? false;
+    replace(find("#record-listen"), icon(playing ? "pause" : "play"), playing ? "Pause" : "Listen");
+  }
+}
+
+function tenths(seconds: number): string {
+  return `${clock(seconds)}.${Math.floor((seconds % 1) * 10)}`;
+}

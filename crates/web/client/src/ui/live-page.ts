@@ -1,0 +1,45 @@
+// Pages that show something under way: while an element has `data-live="2000"`,
+// the page is asked for again every so many milliseconds, and each element with
+// `data-part="NAME"` takes the content of its new self. What people are using is
+// left alone: a part with the focus or with a chosen box waits for its turn, and
+// curves follow by themselves (charts/curves.ts).
+
+const SLOWEST_MS = 30_000;
+
+export function followPage(): void {
+  const interval = Number(document.querySelector<HTMLElement>("[data-live]")?.dataset["live"]);
+  if (interval > 0) setTimeout(() => void look(interval, interval), interval);
+}
+
+async function look(interval: number, wait: number): Promise<void> {
+  let next = wait;
+  if (!document.hidden) {
+    const fresh = await freshPage().catch(() => undefined);
+    if (fresh) {
+      for (const part of document.querySelectorAll<HTMLElement>("[data-part]")) update(part, fresh);
+      if (!fresh.querySelector("[data-live]")) return end();
+      next = interval;
+    } else next = Math.min(SLOWEST_MS, wait * 2);
+  }
+  setTimeout(() => void look(interval, next), next);
+}
+
+async function freshPage(): Promise<Document> {
+  const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+function update(part: HTMLElement, fresh: Document): void {
+  if ("curves" in part.dataset || part.matches(":focus-within") || part.querySelector("input:checked")) return;
+  const now = fresh.querySelector<HTMLElement>(`[data-part="${CSS.escape(part.dataset["part"] ?? "")}"]`);
+  if (!now || now.innerHTML === part.innerHTML) return;
+  const open = new Set([...part.querySelectorAll("details[open]")].map((details) => details.id));
+  part.replaceChildren(...now.childNodes);
+  for (const details of part.querySelectorAll("details")) if (details.id !== "" && open.has(details.id)) details.open = true;
+}
+
+function end(): void {
+  for (const element of document.querySelectorAll("[data-live]")) element.removeAttribute("data-live");
+  for (const mark of document.querySelectorAll<HTMLElement>(".section-head .live-mark")) mark.hidden = true;
+}

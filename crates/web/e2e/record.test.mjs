@@ -1,0 +1,115 @@
+// The microphone: what is recorded is what was played, and every way in which
+// recording can be impossible has its own words.
+import assert from "node:assert/strict";
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { browse, cliAnswer, clipOf, heard, microphoneFile, readWav, scratch, screenshot, serve } from "./support.mjs";
+
+let server;
+before(async () => {
+  server = await serve({ args: ["--allow-host", "field.test"] });
+});
+after(() => server?.stop());
+
+test("a recording is what the microphone gave, and is answered as the command line answers it", async () => {
+  const source = microphoneFile(clipOf("woodpecker"));
+  const browser = await browse({ wav: source });
+  const page = await browser.page();
+  await page.goto(server.address);
+  await page.click("#tab-record");
+  await page.click("#record");
+  await page.waitForFunction(() => Number(document.querySelector("#record-clock").textContent.slice(2)) >= 4);
+  assert.match(await page.locator("#mic-rate").innerText(), /kHz/);
+  assert.ok(Number(await page.locator("#mic-level").getAttribute("aria-valuenow")) > -59, "the level meter moves");
+  await screenshot(page, "recording");
+  await page.click("#record");
+  await page.waitForSelector(".answer");
+  await screenshot(page, "recorded");
+
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#record-download")]);
+  const path = join(scratch, "recorded.wav");
+  copyFileSync(await download.path(), path);
+  const recorded = readWav(path);
+  const played = readWav(source);
+  assert.equal(recorded.bits, 24);
+  assert.ok(recorded.samples.length > 3.5 * recorded.rate);
+
+  // The page's answer is the command line's answer for the same file …
+  const expected = cliAnswer(path);
+  const shown = await page.evaluate(() => [...document.querySelectorAll(".probabilities .bars > div")].map((row) => row.innerText.replaceAll("\n", " ")));
+  const name = await heard(page);
+  assert.ok(name.toLowerCase().startsWith(expected.accepted ? expected.label : "unknown"), `${name}, not ${expected.label}`);
+  for (const [place, { label, probability }] of expected.predictions.slice(0, 5).entries()) {
+    assert.ok(shown[place].toLowerCase().startsWith(label.replaceAll("_", " ")), `${shown[place]}, not ${label}`);
+    const percent = Math.round(100 * probability);
+    if (percent > 1 && percent < 99) assert.ok(shown[place].includes(`${percent} %`), `${shown[place]} for ${probability}`);
+  }
+  // … and the sound is the one that was played, at the same level.
+  assert.equal(recorded.rate, played.rate, "nothing was resampled");
+  const { error, level } = likeness(recorded.samples, played.samples, recorded.rate);
+  assert.ok(error < 0.01 * level, `differs by ${error} of ${level}`);
+  assert.equal(cliAnswer(source).label, expected.label);
+  await browser.close();
+});
+
+/** Least root-mean-square difference between a second of the recording and the looped source. */
+function likeness(recorded, played, rate) {
+  const from = Math.floor(recorded.length / 2);
+  const second = recorded.subarray(from, from + rate);
+  const level = Math.sqrt(second.reduce((sum, x) => sum + x * x, 0) / second.length);
+  let best = Infinity;
+  for (let shift = 0; shift < played.length; shift += 1) {
+    let sum = 0;
+    for (let i = 0; i < second.length && sum < best; i += 7) sum += (second[i] - played[(shift + i) % played.length]) ** 2;
+    best = Math.min(best, sum);
+  }
+  return { error: Math.sqrt(best / Math.ceil(second.length / 7)), level };
+}
+
+test("with the box unticked a recording waits to be listened to", async () => {
+  const browser = await browse({ wav: microphoneFile(clipOf("owl")) });
+  const page = await browser.page();
+  await page.goto(`${server.address}/#record`);
+  await page.uncheck("#record-at-once");
+  await page.click("#record");
+  await page.waitForFunction(() => Number(document.querySelector("#record-clock").textContent.slice(2)) >= 1);
+  await page.click("#record");
+  await page.waitForSelector("#record-after:not([hidden])");
+  assert.equal(await page.locator(".answer").count(), 0);
+  await page.click("#record-listen");
+  await page.waitForFunction(() => document.querySelector("#record-listen").textContent.includes("Pause"));
+  await page.click("#record-classify");
+  await page.waitForSelector(".answer");
+  await browser.close();
+});
+
+const refusals = [
+  ["denied", { microphone: "denied" }, "denied", /told not to let this page use the microphone/],
+  ["no device", { microphone: "none", args: ["--use-fake-ui-for-media-stream"] }, "no-device", /No microphone was found/],
+];
+for (const [name, setting, problem, words] of refusals) {
+  test(`${name}: the page says what to do`, async () => {
+    const browser = await browse(setting);
+    const page = await browser.page();
+    await page.goto(`${server.address}/#record`);
+    await page.click("#record");
+    await page.waitForSelector("#mic-problem:not([hidden])");
+    assert.equal(await page.locator("#mic-problem").getAttribute("data-problem"), problem);
+    assert.match(await page.locator("#mic-problem").innerText(), words);
+    await screenshot(page, `microphone-${problem}`);
+    await browser.close();
+  });
+}
+
+test("over plain http on the network the page says why there is no microphone", async () => {
+  const browser = await browse({ args: ["--host-resolver-rules=MAP field.test 127.0.0.1"] });
+  const page = await browser.page({ width: 390, height: 844 });
+  await page.goto(`http://field.test:${new URL(server.address).port}/#record`);
+  await page.waitForSelector("#mic-problem:not([hidden])");
+  assert.equal(await page.locator("#mic-problem").getAttribute("data-problem"), "insecure");
+  assert.match(await page.locator("#mic-problem").innerText(), /--tls self-signed/);
+  assert.ok(await page.locator("#record").isDisabled());
+  await screenshot(page, "microphone-insecure-phone");
+  await browser.close();
+});

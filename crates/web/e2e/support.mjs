@@ -1,0 +1,171 @@
+// What the browser tests share: a server on a scratch home, Chromium, WAV files.
+// scripts/check_web.sh sets the environment:
+//   BIOPHONY   the program           CHROMIUM  the browser (default /usr/bin/chromium)
+//   WEB_HOME   a home with a model   WEB_CLIPS the recordings it was trained on
+//   WEB_OUT    where screenshots go
+import assert from "node:assert/strict";
+import { spawn, execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const { BIOPHONY = "biophony", CHROMIUM = "/usr/bin/chromium", WEB_HOME = "", WEB_CLIPS = "", WEB_OUT = "screenshots" } = process.env;
+export const home = WEB_HOME;
+export const scratch = mkdtempSync(join(tmpdir(), "biophony-web-"));
+
+/** Starts `biophony serve` on a free port; `stop` waits for its end. */
+export async function serve({ home: where = home, args = [] } = {}) {
+  const child = spawn(BIOPHONY, ["--home", where, "serve", "--addr", "127.0.0.1:0", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  const address = await new Promise((resolve, reject) => {
+    const hear = (data) => {
+      said += data;
+      const found = said.match(/https?:\/\/127\.0\.0\.1:\d+/);
+      if (found) resolve(found[0]);
+    };
+    child.stdout.on("data", hear);
+    child.stderr.on("data", hear);
+    child.on("exit", (code) => reject(new Error(`the server ended with ${code}:\n${said}`)));
+    setTimeout(() => reject(new Error(`the server does not say where it listens:\n${said}`)), 60_000).unref();
+  });
+  return {
+    address,
+    async stop() {
+      const ended = new Promise((resolve) => child.on("exit", resolve));
+      child.kill("SIGTERM");
+      await ended;
+    },
+  };
+}
+
+/** A browser whose microphone plays `wav` round and round, or beeps. */
+export async function browse({ wav, microphone = "allowed", args = [] } = {}) {
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      "--autoplay-policy=no-user-gesture-required",
+      ...(microphone === "none" ? [] : ["--use-fake-device-for-media-stream"]),
+      ...(microphone === "allowed" ? ["--use-fake-ui-for-media-stream"] : []),
+      ...(wav ? [`--use-file-for-fake-audio-capture=${wav}`] : []),
+      ...args,
+    ],
+  });
+  const problems = [];
+  return {
+    browser,
+    problems,
+    async page({ width = 1280, height = 900, theme = "light", ...options } = {}) {
+      const context = await browser.newContext({
+        viewport: { width, height },
+        colorScheme: theme,
+        ...(microphone === "allowed" ? { permissions: ["microphone"] } : {}),
+        ...options,
+      });
+      const page = await context.newPage();
+      page.on("pageerror", (error) => problems.push(`page error: ${error.message}`));
+      page.on("console", (message) => {
+        // Refused uploads, and headers that only https pages heed, are told to the
+        // console by the browser itself.
+        if (message.type() === "error" && !/status of (4\d\d|503)|Cross-Origin-Opener-Policy/.test(message.text())) problems.push(message.text());
+      });
+      return page;
+    },
+    async close() {
+      await browser.close();
+      assert.deepEqual(problems, [], "the browser's console has no complaint");
+    },
+  };
+}
+
+export async function screenshot(page, name) {
+  mkdirSync(WEB_OUT, { recursive: true });
+  await page.screenshot({ path: join(WEB_OUT, `${name}.png`), fullPage: true });
+}
+
+/** Recordings of the demo collection, as paths. */
+export function clips() {
+  return walk(WEB_CLIPS).filter((path) => path.endsWith(".wav")).sort();
+}
+
+export function clipOf(label) {
+  const found = clips().find((path) => path.includes(`/${label}/`));
+  assert.ok(found, `the collection has a clip of ${label}`);
+  return found;
+}
+
+function walk(folder) {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    return statSync(path).isDirectory() ? walk(path) : [path];
+  });
+}
+
+/** What the command line says of a file. */
+export function cliAnswer(path) {
+  const output = execFileSync(BIOPHONY, ["--home", home, "classify", path, "--json"], { encoding: "utf8" });
+  return JSON.parse(output)[0];
+}
+
+/** Samples of a mono PCM WAV file of 16 or 24 bits. */
+export function readWav(path) {
+  const bytes = readFileSync(path);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let format;
+  for (let at = 12; at + 8 <= bytes.length; ) {
+    const id = bytes.toString("latin1", at, at + 4);
+    const size = view.getUint32(at + 4, true);
+    if (id === "fmt ") format = { channels: view.getUint16(at + 10, true), rate: view.getUint32(at + 12, true), bits: view.getUint16(at + 22, true) };
+    if (id === "data") {
+      assert.equal(format.channels, 1);
+      const width = format.bits / 8;
+      const samples = new Float64Array(Math.floor(size / width));
+      for (let i = 0; i < samples.length; i += 1) {
+        const place = at + 8 + i * width;
+        samples[i] = format.bits === 16 ? view.getInt16(place, true) / 2 ** 15 : (view.getInt16(place + 1, true) * 256 + view.getUint8(place)) / 2 ** 23;
+      }
+      return { ...format, samples };
+    }
+    at += 8 + size + (size % 2);
+  }
+  throw new Error(`${path} has no sound`);
+}
+
+/** Writes a mono 16-bit WAV file. */
+export function writeWav(path, samples, rate) {
+  const bytes = Buffer.alloc(44 + 2 * samples.length);
+  bytes.write("RIFF", 0);
+  bytes.writeUInt32LE(36 + 2 * samples.length, 4);
+  bytes.write("WAVEfmt ", 8);
+  bytes.writeUInt32LE(16, 16);
+  bytes.writeUInt16LE(1, 20);
+  bytes.writeUInt16LE(1, 22);
+  bytes.writeUInt32LE(rate, 24);
+  bytes.writeUInt32LE(2 * rate, 28);
+  bytes.writeUInt16LE(2, 32);
+  bytes.writeUInt16LE(16, 34);
+  bytes.write("data", 36);
+  bytes.writeUInt32LE(2 * samples.length, 40);
+  samples.forEach((sample, i) => bytes.writeInt16LE(Math.max(-32768, Math.min(32767, Math.round(sample * 32768))), 44 + 2 * i));
+  writeFileSync(path, bytes);
+  return path;
+}
+
+/** The rate of Chromium's fake microphone. */
+const MICROPHONE_HZ = 44_100;
+
+/** A clip for the fake microphone: the whole sound at its rate, 16 bits. */
+export function microphoneFile(clip) {
+  const { samples, rate } = readWav(clip);
+  const n = Math.floor((samples.length * MICROPHONE_HZ) / rate);
+  const up = Float64Array.from({ length: n }, (_, i) => {
+    const place = (i * rate) / MICROPHONE_HZ;
+    const below = Math.floor(place);
+    const share = place - below;
+    return (samples[below] ?? 0) * (1 - share) + (samples[below + 1] ?? 0) * share;
+  });
+  return writeWav(join(scratch, "microphone.wav"), up, MICROPHONE_HZ);
+}
+
+export const heard = (page) => page.locator(".answer .verdict-name").innerText();

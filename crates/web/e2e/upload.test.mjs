@@ -1,0 +1,186 @@
+// Files: one, fifty, broken ones, examples, feedback, history, tables to download.
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { browse, cliAnswer, clipOf, clips, heard, scratch, screenshot, serve } from "./support.mjs";
+
+let server;
+let browser;
+before(async () => {
+  server = await serve();
+  browser = await browse();
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+const open = async (options) => {
+  const page = await browser.page(options);
+  await page.goto(server.address);
+  return page;
+};
+
+test("one file is answered as the command line answers it, with windows on one time axis", async () => {
+  const page = await open();
+  const clip = clipOf("owl");
+  await page.setInputFiles("#files", clip);
+  await page.waitForSelector(".answer");
+  const expected = cliAnswer(clip);
+  const name = await heard(page);
+  assert.ok(name.toLowerCase().startsWith(expected.accepted ? expected.label : "unknown"), `${name}, not ${expected.label}`);
+  const shown = await page.locator(".probabilities .bars .num").allInnerTexts();
+  assert.equal(shown.length, Math.min(5, expected.predictions.length));
+  const first = Math.round(100 * expected.predictions[0].probability);
+  assert.ok(shown[0].includes(String(Math.min(first, 99))) || shown[0] === "100 %", `${shown[0]} for ${first} %`);
+  assert.match(await page.locator(".answer .facts").innerText(), /answered in .* ms by biophony/);
+  const { blank, height } = await page.locator(".tv-surface canvas").evaluate((canvas) => {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    return { blank: new Set(new Uint32Array(pixels.buffer)).size < 40, height: canvas.height };
+  });
+  assert.ok(!blank && height > 200, "waveform and spectrogram are drawn");
+  await page.context().close();
+});
+
+test("the clip plays from where its picture is clicked, and stops", async () => {
+  const page = await open();
+  await page.setInputFiles("#files", clipOf("gull"));
+  await page.waitForSelector(".answer");
+  const surface = page.locator(".tv-surface");
+  const box = await surface.boundingBox();
+  await surface.click({ position: { x: box.width / 2, y: 120 } });
+  await page.waitForFunction(() => Number(document.querySelector(".tv-surface").getAttribute("aria-valuenow")) > 0.4);
+  assert.match(await page.locator(".play").innerText(), /Pause/);
+  await page.locator(".play").click();
+  await page.waitForFunction(() => document.querySelector(".play").textContent.includes("Play"));
+  await page.context().close();
+});
+
+test("fifty files make a table that is sorted, filtered and downloaded", async () => {
+  const page = await open();
+  const many = clips().slice(0, 49);
+  const broken = join(scratch, "notes.wav");
+  writeFileSync(broken, "these are words, not sound");
+  await page.setInputFiles("#files", [...many, broken]);
+  await page.waitForFunction(() => /50 files · 49 answered · 1 failed$/.test(document.querySelector(".results-title [role=status]")?.textContent ?? ""), undefined, { timeout: 60_000 });
+  const rows = page.locator(".results-table tbody tr");
+  assert.equal(await rows.count(), 50);
+  const reason = await page.locator("td.failed").innerText();
+  assert.ok(reason.length > 20 && !/undefined|\[object/.test(reason), reason);
+  await screenshot(page, "upload-50");
+
+  await page.getByRole("button", { name: "How sure" }).click();
+  const shares = await page.locator(".results-table .sure .num").allInnerTexts();
+  const numbers = shares.map((text) => Number(text.replace(/[^\d]/g, "")));
+  assert.ok(numbers[0] >= numbers.at(-1), "the surest come first");
+  assert.equal(await page.locator("th[aria-sort=descending]").count(), 1);
+
+  await page.getByLabel("Filter by name").fill("notes");
+  await page.waitForFunction(() => document.querySelectorAll(".results-table tbody tr").length === 1);
+  await page.getByLabel("Filter by name").fill("");
+  await page.getByLabel("Show").selectOption("failed");
+  await page.waitForFunction(() => document.querySelectorAll(".results-table tbody tr").length === 1);
+  await page.getByLabel("Show").selectOption("");
+
+  await page.locator(".unfold[aria-expanded=false]").first().click();
+  await page.waitForSelector("tr.unfolded .answer");
+  assert.ok((await page.locator("tr.unfolded canvas").first().boundingBox()).width > 300);
+
+  const [table] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "CSV" }).click()]);
+  const lines = readFileSync(await table.path(), "utf8").trim().split("\r\n");
+  assert.equal(lines.length, 51);
+  assert.match(lines[0], /^path,label,probability,accepted,/);
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "JSON" }).click()]);
+  const told = JSON.parse(readFileSync(await file.path(), "utf8"));
+  assert.equal(told.length, 50);
+  const one = told.find(({ path }) => path === many[0].split("/").at(-1));
+  assert.equal(one.label, cliAnswer(many[0]).label);
+  await page.context().close();
+});
+
+test("files can be dropped and pasted", async () => {
+  const page = await open();
+  const bytes = readFileSync(clipOf("frog")).toString("base64");
+  for (const kind of ["drop", "paste"]) {
+    await page.evaluate(([kind, bytes]) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], `${kind}ped.wav`, { type: "audio/wav" }));
+      const event = kind === "drop"
+        ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
+        : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true });
+      document.body.dispatchEvent(event);
+    }, [kind, bytes]);
+    await page.waitForSelector(`.answer[aria-label="Answer for ${kind}ped.wav"]`);
+  }
+  await page.context().close();
+});
+
+test("waiting files can be cancelled and tried again", async () => {
+  const page = await open();
+  await page.route("**/api/v1/classify*", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await route.continue().catch(() => undefined);
+  });
+  await page.setInputFiles("#files", clips().slice(0, 12));
+  await page.waitForSelector("td.sending");
+  await page.locator(".results-head").getByRole("button", { name: "Cancel" }).click();
+  await page.waitForFunction(() => document.querySelectorAll("td.cancelled").length >= 9);
+  await page.unroute("**/api/v1/classify*");
+  await page.locator("td.cancelled button").first().click();
+  await page.waitForFunction(() => document.querySelectorAll(".unfold[aria-expanded]").length >= 1);
+  await page.context().close();
+});
+
+test("a busy server is asked again", async () => {
+  const page = await open();
+  let refused = 0;
+  await page.route("**/api/v1/classify*", (route) => {
+    if (refused >= 1) return route.continue();
+    refused += 1;
+    return route.fulfill({ status: 503, headers: { "Retry-After": "1" }, json: { error: { code: "busy", message: "too many at once" } } });
+  });
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.waitForSelector(".answer");
+  assert.equal(refused, 1);
+  await page.context().close();
+});
+
+test("an unreachable server is said in plain words", async () => {
+  const page = await open();
+  await page.route("**/api/v1/classify*", (route) => route.abort());
+  await page.setInputFiles("#files", clipOf("owl"));
+  const words = await page.locator("#results .callout").innerText();
+  assert.match(words, /does not answer/);
+  browser.problems.length = 0; // the browser itself tells of the aborted request
+  await page.context().close();
+});
+
+test("an answer below the threshold is shown as unknown, with what is closest", async () => {
+  const page = await open();
+  const response = await fetch(`${server.address}/api/v1/classify?filename=owl.wav&detail=full`, { method: "POST", body: readFileSync(clipOf("owl")) });
+  const answer = await response.json();
+  answer.accepted = false;
+  answer.model.threshold = 0.999;
+  await page.route("**/api/v1/classify*", (route) => route.fulfill({ json: answer }));
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.waitForSelector(".answer");
+  assert.equal(await heard(page), "Unknown");
+  assert.match(await page.locator(".verdict-why").innerText(), /Closest is .* answers from/);
+  await screenshot(page, "unknown");
+  await page.context().close();
+});
+
+test("history keeps answers and clips in this browser, and forgets them", async () => {
+  const page = await open();
+  await page.setInputFiles("#files", clipOf("cricket"));
+  await page.waitForSelector(".answer");
+  await page.waitForSelector("#history .kept");
+  await page.reload();
+  await page.locator("#history .kept").first().click();
+  await page.waitForSelector(".answer");
+  assert.ok(await page.locator(".play").isEnabled(), "the clip was kept");
+  await page.getByRole("button", { name: "Forget all" }).click();
+  await page.waitForSelector("#history", { state: "hidden" });
+  await page.context().close();
+});
