@@ -3,7 +3,8 @@ against our server and against MLflow's own, and compares the answers.
 
 usage: check_mlflow_client.py SERVE FOLDER [--only-ours]
 
-SERVE is our server's example program. Identifiers become `id1`, `id2` and so on
+Afterwards the tracking crate's contract suite runs with MLflow's server among its
+stores. SERVE is our server's example program. Identifiers become `id1`, `id2` and so on
 in the order in which they appear, so that what refers to what is compared too;
 times become 0. With --only-ours the session must merely succeed.
 """
@@ -55,8 +56,16 @@ def main():
     if only_ours:
         failed = [name for name, answer in ours if str(answer).startswith("EXCEPTION")]
         sys.exit(f"failed: {failed}" if failed else 0)
-    theirs = observe(work / "theirs", mlflow_server)
+    theirs = observe(work / "theirs", mlflow_server, contract)
     sys.exit(compare(ours, theirs))
+
+
+def contract(uri, data):
+    """The tracking crate's contract suite, with MLflow's server among the stores."""
+    names = {"URI": uri, "DATABASE": str(data.resolve() / "m.db")}
+    environment = {f"TRACKING_TEST_MLFLOW_{name}": value for name, value in names.items()}
+    suite = ["cargo", "test", "-q", "-p", "biophony-tracking", "--test", "store_contract"]
+    subprocess.run(suite, env={**os.environ, **environment}, check=True)
 
 
 def mlflow_server(port, data):
@@ -68,8 +77,8 @@ def mlflow_server(port, data):
     ]
 
 
-def observe(data, command):
-    """Starts a server, asks everything of it and stops it."""
+def observe(data, command, then=lambda uri, data: None):
+    """Starts a server, asks everything of it, does what comes then, and stops it."""
     data.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -93,6 +102,7 @@ def observe(data, command):
         seen = Observations()
         client_session(uri, seen)
         raw_requests(uri, seen)
+        then(uri, data)
         return seen.steps
     finally:
         os.killpg(server.pid, 15)

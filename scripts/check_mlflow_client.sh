@@ -1,6 +1,7 @@
 #!/bin/sh
 # Checks that the official MLflow client cannot tell our server from MLflow's:
-# one session and a list of raw requests against both, answers compared.
+# one session and a list of raw requests against both, answers compared; and that
+# our client and MLflow's server keep the contract of our stores.
 #
 #     scripts/check_mlflow_client.sh [FOLDER]
 #

@@ -1,10 +1,13 @@
 //! One suite of facts for every store: the embedded one in a file and in memory, and
-//! a remote one, which here is our own server on this machine.
+//! a remote one, which here is our own server on this machine and, where one is named,
+//! MLflow's.
 
 #[path = "contract/deployment.rs"]
 mod deployment;
 #[path = "contract/logging.rs"]
 mod logging;
+#[path = "contract/mlflow.rs"]
+mod mlflow;
 #[path = "contract/refusals.rs"]
 mod refusals;
 #[path = "contract/registry.rs"]
@@ -42,6 +45,9 @@ fn with_each_store(fact: impl Fn(&dyn TrackingStore)) {
     .expect("a server");
     let uri = format!("http://{}", server.address());
     fact(&RemoteStore::new(&uri).expect("a remote store"));
+    if let Some((mlflow, _turn)) = mlflow::empty_server() {
+        fact(&mlflow);
+    }
 }
 
 fn experiment(store: &dyn TrackingStore, name: &str) -> ExperimentId {

@@ -2,6 +2,8 @@
 
 #[path = "http/breaking.rs"]
 mod breaking;
+#[path = "http/child.rs"]
+mod child;
 mod http;
 
 use biophony_tracking::{
@@ -10,6 +12,7 @@ use biophony_tracking::{
     ViewType, copy_pending, copy_run, pending, value_of,
 };
 use breaking::breaking_after;
+use child::{Death, ServerProcess, store_in};
 use http::TestServer;
 
 /// A finished run with 2500 points, 150 parameters, a tag and a data set.
@@ -127,6 +130,44 @@ fn a_copy_that_breaks_off_anywhere_is_completed() {
     check_copy(&remote, &run);
     let left = pending(&local, &[experiment]).expect("asks");
     assert_eq!(left, Vec::<RunId>::new());
+}
+
+/// No test by itself: the server's process.
+#[test]
+fn child_that_serves() {
+    child::serve();
+}
+
+/// The server dies at the first request, is started again and dies at the second,
+/// and so on, once before it does what was asked and once after.
+#[test]
+fn a_run_arrives_once_although_the_server_dies_at_every_request() {
+    for death in [Death::Before as fn(u32) -> Death, Death::After] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let local = SqliteStore::in_memory().expect("a store");
+        let experiment = new_experiment(&local);
+        let run = finished_run(&local, &experiment);
+        let mut n_deaths = 0;
+        let copies = loop {
+            let server = ServerProcess::start(folder.path(), death(n_deaths + 1));
+            let experiments = std::slice::from_ref(&experiment);
+            match copy_pending(&local, experiments, &server.store()) {
+                Ok(copies) => break copies,
+                Err(_) => n_deaths += 1,
+            }
+            assert!(n_deaths < 100, "it never gets through");
+        };
+        assert!(n_deaths > 8, "it died {n_deaths} times only");
+        assert_eq!(copies.len(), 1);
+        let remote = store_in(folder.path());
+        check_copy(&remote, &run);
+        assert_eq!(
+            remote.check_integrity().expect("checks"),
+            Vec::<String>::new()
+        );
+        let left = pending(&local, &[experiment]).expect("asks");
+        assert_eq!(left, Vec::<RunId>::new());
+    }
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn a_sample_of_a_history_keeps_its_ends() {
                 .map(|metric| metric.step)
                 .collect()
         };
-        assert_eq!(steps(None, 4), [0, 33, 66, 99]);
+        assert_eq!(steps(None, 4), [0, 25, 50, 99]);
         assert_eq!(steps(Some((10, 12)), 4), [10, 11, 12]);
     });
 }

@@ -40,7 +40,8 @@ impl SqliteStore {
         })
     }
 
-    /// Points at equal distances in the order of steps, the ends among them.
+    /// Points at equal distances in the order of steps, the ends among them: those that
+    /// MLflow picks.
     pub(super) fn sampled_history(
         &self,
         run: &RunId,
@@ -62,23 +63,20 @@ impl SqliteStore {
     }
 }
 
-fn sample(points: Vec<Metric>, max_points: usize) -> Vec<Metric> {
-    if points.len() <= max_points {
+/// The first point of each of `max_points` stretches that are as long as each other,
+/// the earlier ones by one longer where that cannot be; the last point is the last.
+fn sample(mut points: Vec<Metric>, max_points: usize) -> Vec<Metric> {
+    let n_points = points.len();
+    if n_points <= max_points {
         return points;
     }
-    let n_points = points.len();
-    let wanted: std::collections::BTreeSet<usize> = (0..max_points)
-        .map(|i| match max_points {
-            1 => n_points - 1,
-            _ => i * (n_points - 1) / (max_points - 1),
-        })
-        .collect();
+    let (length, n_longer) = (n_points / max_points, n_points % max_points);
+    for i in 0..max_points - 1 {
+        points.swap(i, i * length + i.min(n_longer));
+    }
+    points.swap(max_points - 1, n_points - 1);
+    points.truncate(max_points);
     points
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| wanted.contains(index))
-        .map(|(_, point)| point)
-        .collect()
 }
 
 #[cfg(test)]
@@ -98,5 +96,11 @@ mod tests {
             assert_eq!(sample.last().map(|m| m.step), Some(n - 1));
         }
         assert_eq!(sample(points(9), 1)[0].step, 8);
+        let steps = |n, max| -> Vec<i64> {
+            let sample = sample(points(n), max);
+            sample.iter().map(|point| point.step).collect()
+        };
+        assert_eq!(steps(10, 4), [0, 3, 6, 9]);
+        assert_eq!(steps(11, 4), [0, 3, 6, 10]);
     }
 }
