@@ -56,10 +56,14 @@ pub(crate) enum Command {
     Runs(RunsArguments),
     /// List the versions of the model, say which is in use, and change that
     Models(ModelsArguments),
+    /// Say how an MLflow server elsewhere stands, and send it what it was not told yet
+    Tracking(TrackingArguments),
     /// Say what a model was made from, or where a recording went
     Lineage(LineageArguments),
     /// Tell other systems what was done here
     Export(ExportArguments),
+    /// Take in what other programs tracked
+    Import(ImportArguments),
     /// Write a biophony.toml with every setting and its meaning
     Init(InitArguments),
     /// Say which animal is heard in sound files
@@ -276,6 +280,28 @@ pub(crate) enum ModelsCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct TrackingArguments {
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: TrackingCommand,
+}
+
+/// The server is the setting tracking.uri, or MLFLOW_TRACKING_URI.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrackingCommand {
+    /// Say how many runs are here, whether the server answers, and what it was not told
+    Status,
+    /// Send what the server was not told: runs, files, models, versions, aliases; each once
+    Sync {
+        /// Also runs that were recorded when no server was set
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct LineageArguments {
     /// A recording, a model (a folder, a run, a version or an alias such as `champion`), or the
     /// beginning of an artifact's hash
@@ -302,6 +328,34 @@ pub(crate) struct ExportArguments {
 pub(crate) enum ExportCommand {
     /// Register a run with a ZenML server: pipeline, steps, artifacts, metadata; no files are sent
     Zenml(ExportZenmlArguments),
+    /// Write runs, metrics and registered models into a new database that `mlflow server` opens
+    MlflowSqlite {
+        /// The file; there must be none yet
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    #[command(subcommand)]
+    pub(crate) command: ImportCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Add what is in an MLflow server's SQLite database; importing again adds only what is new
+    MlflowSqlite {
+        /// The database, such as mlflow.db
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The server's folder of artifacts, whose files are copied as well
+        #[arg(long, value_name = "DIR")]
+        artifacts: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]

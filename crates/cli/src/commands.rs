@@ -10,12 +10,14 @@ pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod features;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod lineage;
 pub(crate) mod models;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod serve;
+pub(crate) mod tracking;
 pub(crate) mod train;
 
 use std::io::Write;

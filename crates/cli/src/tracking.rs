@@ -17,9 +17,12 @@
 //! | [`alive`] | runs whose process died |
 //! | [`system`] | what the machine does meanwhile |
 //! | [`scribe`] | the thread that writes, so that training does not wait |
+//! | [`courier`], [`destination`] | telling a server elsewhere |
 
 mod alive;
+mod courier;
 mod datasets;
+pub(crate) mod destination;
 mod epochs;
 mod params;
 pub(crate) mod pins;
@@ -68,6 +71,8 @@ pub(crate) mod tag {
     pub(crate) const BUNDLE_DIGEST: &str = "biophony.bundle_digest";
     /// What was found for each criterion, as JSON.
     pub(crate) const GATE: &str = "biophony.gate";
+    /// The server that a run was recorded for.
+    pub(crate) const SEND_TO: &str = "biophony.send_to";
     /// Where the report is, among the artifacts.
     pub(crate) const REPORT: &str = "biophony.report";
     /// The folder below the home's `models/`.
@@ -108,6 +113,11 @@ impl Tracking {
             true => Self::open(home, settings).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// Marks runs as killed whose process died while it recorded them.
+    pub(crate) fn mark_dead_runs(&self) -> Result<()> {
+        alive::mark_dead(&self.store, &self.home.locks())
     }
 
     /// The folder on this machine that an artifact URI names.

@@ -401,3 +401,31 @@ fn commands_that_look_leave_no_files_where_nothing_was_tracked() {
     assert!(errors.contains("no model"), "{errors}");
     assert!(!place.path(".biophony").exists());
 }
+
+#[test]
+fn what_is_tracked_goes_to_mlflows_database_and_comes_back() {
+    let place = Place::with_collection();
+    place.complaint(1, &["export", "mlflow-sqlite", "mlflow.db"]);
+    place.expect(0, &["train", "clips"]);
+    let told = place.expect(0, &["export", "mlflow-sqlite", "mlflow.db"]);
+    assert!(told.contains("mlflow server --backend-store-uri"), "{told}");
+    place.complaint(1, &["export", "mlflow-sqlite", "mlflow.db"]);
+
+    let elsewhere = ["--home", "elsewhere"];
+    let import = ["import", "mlflow-sqlite", "mlflow.db", "--json"];
+    let files = ["--artifacts", ".biophony/mlartifacts"];
+    let arguments = [&import[..], &files, &elsewhere].concat();
+    let added = json(&place.expect(0, &arguments));
+    assert_eq!((&added["runs"], &added["versions"]), (&1.into(), &1.into()));
+    assert!(added["files"].as_u64().unwrap() > 10, "{added}");
+    // The model works there, under its alias.
+    let classify = ["classify", "clips/hum/hum_0.wav", "--home", "elsewhere"];
+    place.expect(0, &classify);
+    let again = json(&place.expect(0, &arguments));
+    assert!(
+        again.as_object().unwrap().values().all(|n| n == 0),
+        "{again}"
+    );
+    let errors = place.complaint(1, &["import", "mlflow-sqlite", "clips/hum/hum_0.wav"]);
+    assert!(errors.contains("no SQLite database"), "{errors}");
+}

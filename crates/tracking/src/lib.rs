@@ -10,8 +10,8 @@
 //! 3. [`TrackingStore::create_model_version`] registers a model,
 //!    [`TrackingStore::promote`] puts a version into use and
 //!    [`TrackingStore::rollback`] takes it back.
-//! 4. [`RemoteStore`] is a server elsewhere; [`copy_pending`] sends it what was
-//!    recorded while it could not be reached.
+//! 4. [`RemoteStore`] is a server elsewhere; [`Mirror`] sends it what was recorded
+//!    here, files and models included, at once or later.
 //! 5. [`ArtifactStore`] keeps files; [`server`] offers all of it over HTTP, as
 //!    MLflow's own server would.
 //!
@@ -46,5 +46,7 @@ pub use requests::{
 };
 #[cfg(feature = "remote")]
 pub use store::RemoteStore;
-pub use store::{CHAMPION, PREVIOUS, SqliteStore, TrackingStore, experiment_named};
+pub use store::{CHAMPION, Imported, PREVIOUS, SqliteStore, TrackingStore, experiment_named};
 pub use sync::{COPIED_TO, COPY_OF, copy_pending, copy_run, pending};
+#[cfg(feature = "remote")]
+pub use sync::{Mirror, Mirrored};

@@ -13,7 +13,7 @@ mod sqlite;
 
 #[cfg(feature = "remote")]
 pub use remote::RemoteStore;
-pub use sqlite::SqliteStore;
+pub use sqlite::{Imported, SqliteStore};
 
 use crate::entities::{
     AliasMove, DatasetInput, DatasetSummary, Experiment, ExperimentId, LoggedModel, LoggedModelId,

@@ -11,12 +11,21 @@
 //! not stored twice, parameters and tags are set to what they are. So whatever the
 //! moment at which a copy breaks off, the next one ends in the same state.
 //!
-//! Files and logged models are not copied here.
+//! Two that copy one run at the same time could both find no copy and make one each:
+//! keeping them apart is the caller's business.
+//!
+//! Files, logged models and versions are copied by `sync/mirror.rs`.
+
+#[cfg(feature = "remote")]
+mod mirror;
+
+#[cfg(feature = "remote")]
+pub use mirror::{Mirror, Mirrored};
 
 use crate::entities::{
     ExperimentId, LifecycleStage, Metric, Param, Run, RunId, RunStatus, Tag, value_of,
 };
-use crate::error::Result;
+use crate::error::{Result, TrackingError};
 use crate::requests::{CreateRun, LogBatch, Page, Search, UpdateRun, ViewType};
 use crate::store::{TrackingStore, experiment_named};
 
@@ -25,6 +34,9 @@ pub const COPY_OF: &str = "biophony.copy_of";
 
 /// The tag of a run that names its finished copy.
 pub const COPIED_TO: &str = "biophony.copied_to";
+
+/// The tag by which MLflow nests runs.
+const PARENT: &str = "mlflow.parentRunId";
 
 /// The most of each that one batch may hold.
 const METRICS_PER_BATCH: usize = 1000;
@@ -40,43 +52,9 @@ const PAIRS_PER_BATCH: usize = 100;
 /// When either store fails. What was copied by then stays, and the next call goes on.
 pub fn copy_run(from: &dyn TrackingStore, id: &RunId, to: &dyn TrackingStore) -> Result<RunId> {
     let run = from.get_run(id)?;
-    let experiment = from.get_experiment(&run.info.experiment_id)?;
-    let target = experiment_named(to, &experiment.name)?;
-    let copy = match earlier_copy(to, &target, id)? {
-        Some(copy) => copy,
-        None => start_copy(to, target, &run)?,
-    };
-    for params in run.data.params.chunks(PAIRS_PER_BATCH) {
-        to.log_batch(&copy, &params_batch(params))?;
-    }
-    for metric in &run.data.metrics {
-        copy_history(from, id, &metric.key, to, &copy)?;
-    }
-    if !run.inputs.dataset_inputs.is_empty() {
-        to.log_inputs(&copy, &run.inputs.dataset_inputs, &[])?;
-    }
-    let tags: Vec<Tag> = run
-        .data
-        .tags
-        .iter()
-        .filter(|tag| tag.key != COPIED_TO)
-        .cloned()
-        .collect();
-    for tags in tags.chunks(PAIRS_PER_BATCH) {
-        to.log_batch(&copy, &tags_batch(tags))?;
-    }
-    to.update_run(
-        &copy,
-        &UpdateRun {
-            status: Some(run.info.status),
-            end_time: run.info.end_time,
-            run_name: None,
-        },
-    )?;
-    // Last, so that a run without this tag is one that has to be copied.
-    if has_ended(&run) {
-        from.set_tag(id, Tag::new(COPIED_TO, copy.as_str()))?;
-    }
+    let copy = begin_copy(from, &run, to)?;
+    copy_data(from, &run, to, &to.get_run(&copy)?)?;
+    end_copy(from, &run, to, &copy)?;
     Ok(copy)
 }
 
@@ -125,6 +103,95 @@ fn has_ended(run: &Run) -> bool {
     !matches!(run.info.status, RunStatus::Running | RunStatus::Scheduled)
 }
 
+/// The copy of a run, made now if there is none.
+fn begin_copy(from: &dyn TrackingStore, run: &Run, to: &dyn TrackingStore) -> Result<RunId> {
+    let experiment = from.get_experiment(&run.info.experiment_id)?;
+    let target = experiment_named(to, &experiment.name)?;
+    match earlier_copy(to, &target, &run.info.run_id)? {
+        Some(copy) => Ok(copy),
+        None => start_copy(to, target, run),
+    }
+}
+
+/// Copies what a run has logged so far and `there`, its copy, lacks.
+fn copy_data(
+    from: &dyn TrackingStore,
+    run: &Run,
+    to: &dyn TrackingStore,
+    there: &Run,
+) -> Result<()> {
+    let copy = &there.info.run_id;
+    let params = run.data.params.iter();
+    let is_new = |param: &&Param| value_of(&there.data.params, &param.key).is_none();
+    let params: Vec<Param> = params.filter(is_new).cloned().collect();
+    for params in params.chunks(PAIRS_PER_BATCH) {
+        to.log_batch(copy, &params_batch(params))?;
+    }
+    let mut points = Vec::new();
+    for metric in &run.data.metrics {
+        let history = from.metric_history(&run.info.run_id, &metric.key, None, None)?;
+        points.extend(history.items.iter().map(without_model));
+    }
+    for metrics in points.chunks(METRICS_PER_BATCH) {
+        let batch = LogBatch {
+            metrics: metrics.to_vec(),
+            ..LogBatch::default()
+        };
+        to.log_batch(copy, &batch)?;
+    }
+    if there.inputs.dataset_inputs.len() < run.inputs.dataset_inputs.len() {
+        to.log_inputs(copy, &run.inputs.dataset_inputs, &[])?;
+    }
+    let mut tags = tags_of_copy(from, run, to)?;
+    tags.retain(|tag| value_of(&there.data.tags, &tag.key) != Some(&tag.value));
+    for tags in tags.chunks(PAIRS_PER_BATCH) {
+        to.log_batch(copy, &tags_batch(tags))?;
+    }
+    Ok(())
+}
+
+/// Lets a copy end as its original did.
+fn end_copy(
+    from: &dyn TrackingStore,
+    run: &Run,
+    to: &dyn TrackingStore,
+    copy: &RunId,
+) -> Result<()> {
+    to.update_run(
+        copy,
+        &UpdateRun {
+            status: Some(run.info.status),
+            end_time: run.info.end_time,
+            run_name: None,
+        },
+    )?;
+    // Last, so that a run without this tag is one that has to be copied.
+    if has_ended(run) {
+        from.set_tag(&run.info.run_id, Tag::new(COPIED_TO, copy.as_str()))?;
+    }
+    Ok(())
+}
+
+/// The tags of a run as its copy has them: the run that it is nested in has another
+/// identifier there.
+fn tags_of_copy(from: &dyn TrackingStore, run: &Run, to: &dyn TrackingStore) -> Result<Vec<Tag>> {
+    let tags = run.data.tags.iter();
+    tags.filter(|tag| tag.key != COPIED_TO)
+        .map(|tag| match tag.key.as_str() {
+            PARENT => {
+                let parent = match from.get_run(&RunId::from(tag.value.as_str())) {
+                    Ok(parent) => begin_copy(from, &parent, to)?.to_string(),
+                    // It was never here, or is gone.
+                    Err(TrackingError::RunNotFound(_)) => tag.value.clone(),
+                    Err(error) => return Err(error),
+                };
+                Ok(Tag::new(PARENT, parent))
+            }
+            _ => Ok(tag.clone()),
+        })
+        .collect()
+}
+
 fn earlier_copy(
     to: &dyn TrackingStore,
     experiment: &ExperimentId,
@@ -159,24 +226,6 @@ fn start_copy(to: &dyn TrackingStore, experiment: ExperimentId, run: &Run) -> Re
         tags,
     })?;
     Ok(copy.info.run_id)
-}
-
-fn copy_history(
-    from: &dyn TrackingStore,
-    id: &RunId,
-    key: &str,
-    to: &dyn TrackingStore,
-    copy: &RunId,
-) -> Result<()> {
-    let points = from.metric_history(id, key, None, None)?.items;
-    for metrics in points.chunks(METRICS_PER_BATCH) {
-        let batch = LogBatch {
-            metrics: metrics.iter().map(without_model).collect(),
-            ..LogBatch::default()
-        };
-        to.log_batch(copy, &batch)?;
-    }
-    Ok(())
 }
 
 /// Logged models have other identifiers in the other store.

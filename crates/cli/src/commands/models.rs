@@ -162,6 +162,7 @@ impl Models {
     }
 
     fn tell_move(&self, version: &ModelVersion, before: Option<String>) -> Result<()> {
+        self.tracking.tell_aliases();
         let name = format!("{}/{}", version.name, version.version);
         if self.json {
             return print_json(&json!({ "champion": name, "before": before }));
@@ -182,6 +183,7 @@ impl Models {
         let (store, model) = (&self.tracking.store, &self.tracking.settings.model);
         let Some(wanted) = wanted else {
             store.delete_registered_model_alias(model, alias)?;
+            self.tracking.tell_aliases();
             return match self.json {
                 true => print_json(&json!({ "alias": alias, "version": null })),
                 false => print(&format!("`{alias}` means no version any more\n")),
@@ -189,6 +191,7 @@ impl Models {
         };
         let version = self.tracking.version(wanted)?;
         store.set_registered_model_alias(&version.name, alias, version.version)?;
+        self.tracking.tell_aliases();
         match self.json {
             true => print_json(&json!({ "alias": alias, "version": version.version })),
             false => print(&format!(

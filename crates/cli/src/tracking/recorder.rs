@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 use biophony_pipeline::{RunId as PipelineRunId, RunObserver, RunRecord, StepRecord, Store};
 use biophony_tracking::{
-    CreateRun, ExperimentId, Metric, Param, RunId, RunInfo, RunStatus, Search, SqliteStore, Tag,
-    TrackingStore, UpdateRun, ViewType, experiment_named, now,
+    COPIED_TO, CreateRun, ExperimentId, Metric, Param, RunId, RunInfo, RunStatus, Search,
+    SqliteStore, Tag, TrackingStore, UpdateRun, ViewType, experiment_named, now, value_of,
 };
 
 use super::alive::{self, Sign};
+use super::courier::Courier;
 use super::scribe::Scribe;
 use super::system::Sampler;
 use super::{EpochLog, Tracking, params, tag};
@@ -37,6 +38,8 @@ pub(crate) struct Recorder {
     pub(super) data: String,
     /// Whether there may be a run already, to go on with.
     is_resumed: bool,
+    /// The way to a server that is told as well.
+    courier: Option<Courier>,
     /// The division whose curves are the run's own; others have nested runs.
     own_division: Option<&'static str>,
     state: Mutex<State>,
@@ -66,7 +69,8 @@ impl Recorder {
         pipelines: &Store,
         is_resumed: bool,
     ) -> Result<Arc<Self>> {
-        alive::mark_dead(&tracking.store, &tracking.home.locks())?;
+        tracking.mark_dead_runs()?;
+        let courier = Courier::start(tracking)?;
         let collection = &request.collection;
         let data = collection.folder.as_ref().or(collection.manifest.as_ref());
         let data = data.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
@@ -81,7 +85,8 @@ impl Recorder {
         let is_single = request.folds.is_none();
         Ok(Arc::new(Self {
             tracking: tracking.clone(),
-            scribe: Arc::new(Scribe::new(&tracking.store)),
+            scribe: Arc::new(Scribe::new(&tracking.store, courier.clone())),
+            courier,
             experiment: experiment_named(&*tracking.store, experiment)?,
             pipelines: pipelines.clone(),
             params: params::of_request(request),
@@ -168,6 +173,11 @@ impl Recorder {
             Ok(())
         });
         self.state().sign = None;
+        if let Some(courier) = &self.courier {
+            let runs = nested.values().chain([&run]);
+            let runs = runs.map(|run| run.run_id.clone()).collect();
+            courier.finish(runs, &self.tracking.settings.uri);
+        }
     }
 
     /// Ends the run as killed, at once and whatever is still to be written.
@@ -275,6 +285,9 @@ impl Recorder {
             Tag::new(tag::PID, std::process::id().to_string()),
             Tag::new(tag::DATA, &self.data),
         ];
+        if self.courier.is_some() {
+            tags.push(Tag::new(tag::SEND_TO, &self.tracking.settings.uri));
+        }
         let commit = self.pipelines.run(pipeline_run).ok();
         let commit = commit.and_then(|record| record.summary.git_commit);
         tags.extend(commit.map(|commit| Tag::new("mlflow.source.git.commit", commit)));
@@ -329,7 +342,13 @@ fn reopen(store: &SqliteStore, id: &RunId) -> biophony_tracking::Result<RunInfo>
             status: Some(RunStatus::Running),
             ..UpdateRun::default()
         },
-    )
+    )?;
+    let run = store.get_run(id)?;
+    // What it is about to log has not been sent.
+    if value_of(&run.data.tags, COPIED_TO).is_some() {
+        store.delete_tag(id, COPIED_TO)?;
+    }
+    Ok(run.info)
 }
 
 /// Who runs this, as the system calls them.

@@ -11,13 +11,14 @@ use std::thread::JoinHandle;
 
 use biophony_tracking::{LogBatch, Metric, Param, RunId, SqliteStore, Tag, TrackingStore};
 
+use super::courier::Courier;
 use crate::progress::note;
 
 /// The most of each that one batch may hold.
 const METRICS_PER_BATCH: usize = 1000;
 const PAIRS_PER_BATCH: usize = 100;
 
-/// Takes down what is said about runs.
+/// Takes down what is said about runs, and hands it on to a server elsewhere.
 pub(super) struct Scribe {
     store: Arc<SqliteStore>,
     words: Option<Sender<Word>>,
@@ -32,7 +33,7 @@ enum Word {
 }
 
 impl Scribe {
-    pub(super) fn new(store: &Arc<SqliteStore>) -> Self {
+    pub(super) fn new(store: &Arc<SqliteStore>, courier: Option<Courier>) -> Self {
         let (sender, words) = channel();
         let has_complained = Arc::new(AtomicBool::new(false));
         let (own_store, own_flag) = (Arc::clone(store), Arc::clone(&has_complained));
@@ -42,6 +43,9 @@ impl Scribe {
                     Word::Batch(run, batch) => {
                         let written = own_store.log_batch(&run, &batch);
                         complain(&own_flag, written);
+                        if let Some(courier) = &courier {
+                            courier.send(&run, batch);
+                        }
                     }
                     // Whoever asked may have gone.
                     Word::Mark(answer) => drop(answer.send(())),

@@ -1,6 +1,7 @@
 //! A remote MLflow server as a store: MLflow's own or ours.
 //!
 //! `connection.rs` speaks HTTP; here each method becomes one or a few requests.
+//! What is not of a store, files, is in `files.rs`.
 //!
 //! # What is weaker than in the embedded store
 //!
@@ -10,6 +11,7 @@
 //! The history of moves is a tag of the registered model.
 
 mod connection;
+mod files;
 
 pub use connection::RemoteStore;
 

@@ -18,6 +18,7 @@
 
 mod experiments;
 mod export;
+mod import;
 mod logged_models;
 mod logging;
 mod metric_history;
@@ -30,6 +31,8 @@ mod schema;
 mod search_runs;
 mod sql_filter;
 mod store_impl;
+
+pub use import::Imported;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

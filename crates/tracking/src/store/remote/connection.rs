@@ -1,5 +1,6 @@
 //! Speaking HTTP with a remote server: addresses, credentials, answers, errors.
 
+use std::fs::File;
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,6 +14,9 @@ use crate::requests::Page;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long it may take to be connected.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 1 << 30;
 
@@ -22,6 +26,8 @@ pub struct RemoteStore {
     agent: ureq::Agent,
     base: String,
     authorization: Option<String>,
+    timeout: Duration,
+    trusts_any: bool,
 }
 
 impl RemoteStore {
@@ -44,10 +50,35 @@ impl RemoteStore {
             )));
         }
         Ok(Self {
-            agent: agent(),
+            agent: agent(TIMEOUT, false),
             base: uri.trim_end_matches('/').to_owned(),
             authorization: None,
+            timeout: TIMEOUT,
+            trusts_any: false,
         })
+    }
+
+    /// Gives answers so much time and no more; files have more.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self.agent = agent(self.timeout, self.trusts_any);
+        self
+    }
+
+    /// Believes that a server is who it says whatever certificate it shows, as
+    /// `MLFLOW_TRACKING_INSECURE_TLS` does: whoever sits between can read and change
+    /// everything.
+    #[must_use]
+    pub fn trusting_any_certificate(mut self) -> Self {
+        self.trusts_any = true;
+        self.agent = agent(self.timeout, self.trusts_any);
+        self
+    }
+
+    /// Where the server is, without a slash at the end.
+    pub fn uri(&self) -> &str {
+        &self.base
     }
 
     /// Shows a token, as `MLFLOW_TRACKING_TOKEN` does.
@@ -100,6 +131,21 @@ impl RemoteStore {
         }
     }
 
+    /// Sends a file as the body of a request, which may take so long.
+    pub(super) fn put_file(&self, route: &str, file: File, timeout: Duration) -> Result<()> {
+        let mut request = self
+            .agent
+            .put(self.url(route))
+            .config()
+            .timeout_global(Some(timeout))
+            .build()
+            .header("Content-Type", "application/octet-stream");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        self.text(request.send(file)).map(drop)
+    }
+
     fn send(
         &self,
         mut request: ureq::RequestBuilder<ureq::typestate::WithBody>,
@@ -120,6 +166,20 @@ impl RemoteStore {
         &self,
         sent: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Answer> {
+        match serde_json::from_str(&self.text(sent)?) {
+            Ok(Value::Object(fields)) => Ok(Answer(fields)),
+            _ => Err(TrackingError::Unreachable {
+                uri: self.base.clone(),
+                reason: "the answer is no JSON object; is this an MLflow server?".to_owned(),
+            }),
+        }
+    }
+
+    /// The body of a good answer.
+    fn text(
+        &self,
+        sent: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<String> {
         let unreachable = |error: ureq::Error| TrackingError::Unreachable {
             uri: self.base.clone(),
             reason: error.to_string(),
@@ -135,13 +195,7 @@ impl RemoteStore {
         if !status.is_success() {
             return Err(refusal(status.as_u16(), &text));
         }
-        match serde_json::from_str(&text) {
-            Ok(Value::Object(fields)) => Ok(Answer(fields)),
-            _ => Err(TrackingError::Unreachable {
-                uri: self.base.clone(),
-                reason: "the answer is no JSON object; is this an MLflow server?".to_owned(),
-            }),
-        }
+        Ok(text)
     }
 }
 
@@ -180,16 +234,21 @@ impl Answer {
     }
 }
 
-fn agent() -> ureq::Agent {
+fn agent(timeout: Duration, trusts_any: bool) -> ureq::Agent {
+    // Without TLS there are no certificates to trust.
+    #[cfg(not(feature = "remote-tls"))]
+    let _ = trusts_any;
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         // A redirection could carry the token to another host.
         .max_redirects(0)
-        .timeout_global(Some(TIMEOUT));
+        .timeout_connect(Some(timeout.min(CONNECT_TIMEOUT)))
+        .timeout_global(Some(timeout));
     #[cfg(feature = "remote-tls")]
     let config = config.tls_config(
         ureq::tls::TlsConfig::builder()
             .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+            .disable_verification(trusts_any)
             .unversioned_rustls_crypto_provider(std::sync::Arc::new(
                 rustls::crypto::ring::default_provider(),
             ))

@@ -1,0 +1,287 @@
+//! Databases of MLflow's, read: what was exported here, and the schema of today's
+//! MLflow as far as it differs.
+
+use std::path::Path;
+
+use biophony_tracking::{
+    CreateExperiment, CreateModelVersion, CreateRegisteredModel, CreateRun, Dataset, DatasetInput,
+    Imported, LogBatch, Metric, Param, RunStatus, Search, SqliteStore, Tag, TrackingStore,
+    ViewType, experiment_named, value_of,
+};
+use rusqlite::Connection;
+
+/// A run with everything, and a registered model with two versions.
+fn fill(store: &SqliteStore, experiment: &str) {
+    let id = experiment_named(store, experiment).expect("an experiment");
+    store
+        .set_experiment_tag(&id, &Tag::new("site", "pond"))
+        .expect("tags");
+    let run = store
+        .create_run(CreateRun {
+            run_name: Some("night".to_owned()),
+            start_time: 5,
+            ..CreateRun::new(id)
+        })
+        .expect("a run")
+        .info;
+    let metric = |key: &str, value, step| Metric::new(key, value, 7, step);
+    store
+        .log_batch(
+            &run.run_id,
+            &LogBatch {
+                metrics: vec![
+                    metric("loss", 0.5, 0),
+                    metric("loss", 0.25, 1),
+                    metric("odd", f64::NAN, 0),
+                    metric("vast", f64::INFINITY, 0),
+                ],
+                params: vec![Param::new("epochs", "2")],
+                tags: vec![Tag::new("note", "x")],
+            },
+        )
+        .expect("logs");
+    let dataset = Dataset {
+        name: "animals".to_owned(),
+        digest: "abc".to_owned(),
+        source_type: "local".to_owned(),
+        source: "{}".to_owned(),
+        schema: None,
+        profile: Some("{}".to_owned()),
+    };
+    let tags = vec![Tag::new("mlflow.data.context", "train")];
+    store
+        .log_inputs(&run.run_id, &[DatasetInput { tags, dataset }], &[])
+        .expect("logs");
+    store
+        .finish_run(&run.run_id, RunStatus::Finished, 9)
+        .expect("ends");
+    store
+        .create_registered_model(CreateRegisteredModel {
+            name: "birds".to_owned(),
+            description: Some("what sings".to_owned()),
+            tags: vec![Tag::new("team", "a")],
+        })
+        .expect("registers");
+    for i in 0..2 {
+        let request = CreateModelVersion {
+            name: "birds".to_owned(),
+            source: format!("{}/model-{i}", run.artifact_uri),
+            run_id: Some(run.run_id.clone()),
+            tags: vec![Tag::new("number", i.to_string())],
+            ..CreateModelVersion::default()
+        };
+        store.create_model_version(request).expect("registers");
+    }
+    store.promote("birds", 1).expect("promotes");
+    store.promote("birds", 2).expect("promotes");
+}
+
+fn exported(store: &SqliteStore, folder: &Path) -> std::path::PathBuf {
+    let file = folder.join("mlflow.db");
+    store.export_mlflow(&file).expect("exports");
+    file
+}
+
+/// All runs of an experiment, their metrics' histories included.
+fn picture(store: &SqliteStore, experiment: &str) -> Vec<String> {
+    let id = store.get_experiment_by_name(experiment).expect("asks");
+    let id = id.expect("there is one").experiment_id;
+    let runs = store.search_runs(std::slice::from_ref(&id), &Search::default(), ViewType::All);
+    let mut lines = Vec::new();
+    for run in runs.expect("searches").items {
+        for metric in &run.data.metrics {
+            let points = store.metric_history(&run.info.run_id, &metric.key, None, None);
+            lines.push(format!("{:?}", points.expect("a history").items));
+        }
+        let mut info = run.info.clone();
+        info.experiment_id = id.clone();
+        lines.push(format!("{info:?} {:?} {:?}", run.data, run.inputs));
+    }
+    lines
+}
+
+#[test]
+fn what_was_exported_is_read_back_and_a_second_time_adds_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = SqliteStore::in_memory().expect("a store");
+    fill(&from, "pond");
+    let file = exported(&from, folder.path());
+    let to = SqliteStore::in_memory().expect("a store");
+    let imported = to.import_mlflow(&file).expect("imports");
+    assert_eq!(
+        imported,
+        Imported {
+            experiments: 1,
+            runs: 1,
+            metrics: 4,
+            params: 1,
+            tags: 2,
+            datasets: 1,
+            logged_models: 0,
+            registered_models: 1,
+            versions: 2,
+            aliases: 2,
+            left_out: 0,
+        }
+    );
+    assert_eq!(picture(&from, "pond"), picture(&to, "pond"));
+    assert_eq!(
+        from.get_registered_model("birds").expect("there"),
+        to.get_registered_model("birds").expect("there")
+    );
+    assert_eq!(
+        to.import_mlflow(&file).expect("imports"),
+        Imported::default()
+    );
+    // What was imported goes on as if it had been made here.
+    assert_eq!(to.rollback("birds").expect("rolls back").version, 1);
+}
+
+#[test]
+fn what_is_here_stays_and_numbers_that_are_taken_give_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = SqliteStore::in_memory().expect("a store");
+    fill(&from, "pond");
+    let file = exported(&from, folder.path());
+    let to = SqliteStore::in_memory().expect("a store");
+    // The number that `pond` has there means another experiment here.
+    to.create_experiment(CreateExperiment {
+        name: "wood".to_owned(),
+        ..CreateExperiment::default()
+    })
+    .expect("new");
+    fill(&to, "wood");
+    let before = to.get_registered_model("birds").expect("there");
+    let imported = to.import_mlflow(&file).expect("imports");
+    assert_eq!((imported.experiments, imported.versions), (1, 2));
+    assert_eq!(imported.aliases, 0, "the names mean what they meant");
+    let after = to.get_registered_model("birds").expect("there");
+    assert_eq!(after.aliases, before.aliases);
+    let third = to.get_model_version("birds", 3).expect("there");
+    assert_eq!(value_of(&third.tags, "number"), Some("0"));
+    assert_eq!(picture(&from, "pond").len(), picture(&to, "pond").len());
+    assert_eq!(
+        to.import_mlflow(&file).expect("imports"),
+        Imported::default()
+    );
+}
+
+#[test]
+fn a_run_that_was_under_way_takes_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = SqliteStore::in_memory().expect("a store");
+    let id = experiment_named(&from, "pond").expect("an experiment");
+    let run = from
+        .create_run(CreateRun::new(id))
+        .expect("a run")
+        .info
+        .run_id;
+    let to = SqliteStore::in_memory().expect("a store");
+    let first = folder.path().join("first.db");
+    from.export_mlflow(&first).expect("exports");
+    to.import_mlflow(&first).expect("imports");
+    assert_eq!(
+        to.get_run(&run).expect("there").info.status,
+        RunStatus::Running
+    );
+    from.log_metric(&run, Metric::new("loss", 1.0, 3, 0))
+        .expect("logs");
+    from.finish_run(&run, RunStatus::Failed, 8).expect("ends");
+    let second = folder.path().join("second.db");
+    from.export_mlflow(&second).expect("exports");
+    let imported = to.import_mlflow(&second).expect("imports");
+    assert_eq!((imported.runs, imported.metrics), (0, 1));
+    let info = to.get_run(&run).expect("there").info;
+    assert_eq!((info.status, info.end_time), (RunStatus::Failed, Some(8)));
+}
+
+/// Today's MLflow has workspaces, logged models, and a step where they were made.
+#[test]
+fn the_schema_of_todays_mlflow_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = SqliteStore::in_memory().expect("a store");
+    fill(&from, "pond");
+    let file = exported(&from, folder.path());
+    let db = Connection::open(&file).expect("opens");
+    let run: String = db
+        .query_row("SELECT run_uuid FROM runs", [], |row| row.get(0))
+        .expect("a run");
+    for table in [
+        "experiments",
+        "registered_models",
+        "registered_model_tags",
+        "registered_model_aliases",
+        "model_versions",
+        "model_version_tags",
+    ] {
+        db.execute_batch(&format!(
+            "ALTER TABLE {table} ADD COLUMN workspace TEXT NOT NULL DEFAULT 'default'"
+        ))
+        .expect("alters");
+    }
+    db.execute_batch(&format!(
+        "ALTER TABLE inputs ADD COLUMN step BIGINT NOT NULL DEFAULT 0;
+         CREATE TABLE logged_models (model_id, experiment_id, name, artifact_location,
+             creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage,
+             model_type, source_run_id, status_message);
+         CREATE TABLE logged_model_metrics (model_id, metric_name, metric_timestamp_ms,
+             metric_step, metric_value, experiment_id, run_id, dataset_uuid, dataset_name,
+             dataset_digest);
+         CREATE TABLE logged_model_params (model_id, experiment_id, param_key, param_value);
+         CREATE TABLE logged_model_tags (model_id, experiment_id, tag_key, tag_value);
+         INSERT INTO logged_models VALUES ('m-1', 1, 'model', 'mlflow-artifacts:/1/models/m-1',
+             3, 4, 2, 'active', NULL, '{run}', NULL);
+         INSERT INTO logged_model_metrics
+             VALUES ('m-1', 'auc', 5, 0, 0.75, 1, '{run}', NULL, 'animals', 'abc');
+         INSERT INTO logged_model_tags VALUES ('m-1', 1, 'kind', 'cnn');
+         INSERT INTO inputs VALUES ('u', 'RUN_OUTPUT', '{run}', 'MODEL_OUTPUT', 'm-1', 3);
+         INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace)
+             VALUES (77, 'lake', 'active', 'other');
+         UPDATE alembic_version SET version_num = 'dc11669786a5';"
+    ))
+    .expect("is brought up to date");
+    drop(db);
+
+    let to = SqliteStore::in_memory().expect("a store");
+    let imported = to.import_mlflow(&file).expect("imports");
+    assert_eq!((imported.logged_models, imported.left_out), (1, 1));
+    let model = to.get_logged_model(&"m-1".into()).expect("there");
+    assert_eq!(value_of(&model.info.tags, "kind"), Some("cnn"));
+    assert_eq!(model.data.metrics[0].value, 0.75);
+    let run = to.get_run(&run.as_str().into()).expect("there");
+    let output = &run.outputs.model_outputs[0];
+    assert_eq!((output.model_id.as_str(), output.step), ("m-1", 3));
+    let again = to.import_mlflow(&file).expect("imports");
+    assert_eq!(
+        again,
+        Imported {
+            left_out: 1,
+            ..Imported::default()
+        }
+    );
+}
+
+#[test]
+fn other_files_are_refused_and_leave_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::in_memory().expect("a store");
+    let refused = |name: &str| {
+        let error = store.import_mlflow(&folder.path().join(name));
+        error.expect_err("it is refused").to_string()
+    };
+    assert!(refused("none.db").contains("there is no file"));
+    std::fs::write(
+        folder.path().join("text.db"),
+        "no database at all".repeat(100),
+    )
+    .unwrap();
+    let error = refused("text.db");
+    assert!(error.contains("no SQLite database"), "{error}");
+    let other = Connection::open(folder.path().join("other.db")).expect("opens");
+    other
+        .execute_batch("CREATE TABLE runs (a)")
+        .expect("creates");
+    let error = refused("other.db");
+    assert!(error.contains("`experiments`"), "{error}");
+    fill(&store, "pond");
+}
