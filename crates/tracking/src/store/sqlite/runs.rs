@@ -4,8 +4,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::SqliteStore;
 use super::experiments::{experiment_number, find_active, lifecycle_of};
-use super::{SqliteStore, run_data};
+use super::run_data::RunReader;
 use crate::check;
 use crate::entities::{
     DatasetInput, ExperimentId, LifecycleStage, ModelInput, ModelOutput, Run, RunId, RunInfo,
@@ -70,12 +71,12 @@ impl SqliteStore {
             for tag in &tags {
                 put_tag(db, number, tag)?;
             }
-            whole_run(db, find(db, &id)?)
+            RunReader::new(db)?.whole(find(db, &id)?)
         })
     }
 
     pub(super) fn run(&self, id: &RunId) -> Result<Run> {
-        self.read(|db| whole_run(db, find(db, id)?))
+        self.read(|db| RunReader::new(db)?.whole(find(db, id)?))
     }
 
     pub(super) fn change_run(&self, id: &RunId, update: &UpdateRun) -> Result<RunInfo> {
@@ -195,16 +196,6 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<NumberedRun> {
             lifecycle_stage: lifecycle_of(row, 8)?,
             artifact_uri: row.get(9)?,
         },
-    })
-}
-
-/// A run with all that was recorded about it.
-pub(super) fn whole_run(db: &Connection, run: NumberedRun) -> Result<Run> {
-    Ok(Run {
-        data: run_data::data(db, run.number)?,
-        inputs: run_data::inputs(db, run.number)?,
-        outputs: run_data::outputs(db, run.number)?,
-        info: run.info,
     })
 }
 

@@ -4,7 +4,8 @@ use rusqlite::params;
 
 use super::SqliteStore;
 use super::experiments::{experiment_number, lifecycle_condition};
-use super::runs::{COLUMNS, NumberedRun, from_row, whole_run};
+use super::run_data::RunReader;
+use super::runs::{COLUMNS, NumberedRun, from_row};
 use super::sql_filter::{SqlFilter, page_of};
 use crate::entities::{DatasetSummary, ExperimentId, Run};
 use crate::error::Result;
@@ -63,11 +64,12 @@ impl SqliteStore {
             let values = joins.values().chain(filter.values());
             let rows = statement.query_map(rusqlite::params_from_iter(values), from_row)?;
             let page: Page<NumberedRun> = page_of(rows, &window)?;
+            let mut reader = RunReader::new(db)?;
             Ok(Page {
                 items: page
                     .items
                     .into_iter()
-                    .map(|run| whole_run(db, run))
+                    .map(|run| reader.whole(run))
                     .collect::<Result<_>>()?,
                 next_page_token: page.next_page_token,
             })
