@@ -133,6 +133,25 @@ fn a_model_that_fails_the_gate_is_kept_as_a_run_and_not_put_into_use() {
 }
 
 #[test]
+fn a_champion_that_cannot_be_compared_with_stays() {
+    let place = Place::with_collection();
+    // After a cross-validation, the champion is trained on all recordings.
+    states(&place, &["--folds", "2"]);
+    let first = champion(&place);
+    let retrained = ["--folds", "2", "--set", "train.epochs=2"];
+    states(&place, &retrained);
+    assert_eq!(champion(&place), first);
+    let log = place.expect(0, &["runs", "logs", "newest", "deploy"]);
+    assert!(
+        log.contains("fails: the champion biophony/1 was trained on every"),
+        "{log}"
+    );
+    let any = ["--set", "deploy.max_champion_risk=1"];
+    states(&place, &[&retrained[..], &any].concat());
+    assert_eq!(champion(&place), first + 1);
+}
+
+#[test]
 fn a_run_that_failed_says_how_to_go_on_and_may_be_given_more_time() {
     let place = Place::with_collection();
     let hurried = [

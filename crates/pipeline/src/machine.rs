@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// The host's name, or `unknown`.
@@ -26,9 +27,9 @@ pub(crate) fn host() -> String {
 /// begin anew, but others who ask, as `time`, would then be told too little.)
 pub(crate) struct PeakMemory {
     greatest_before: Option<u64>,
-    stop: Sender<()>,
-    /// Returns the most that it has seen.
-    looking: Option<JoinHandle<Option<u64>>>,
+    /// The most that was seen. The thread that looks ends when this is dropped, and
+    /// is not waited for: most steps are shorter than waking it takes.
+    seen: Arc<AtomicU64>,
 }
 
 /// Short beside the time in which memory is used up, long beside a look.
@@ -36,32 +37,37 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 impl PeakMemory {
     pub(crate) fn measure() -> Self {
-        let (stop, stopped) = channel();
+        let seen = Arc::new(AtomicU64::new(0));
+        let watched = Arc::downgrade(&seen);
         let look = move || {
-            let mut most = memory(NOW);
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                most = most.max(memory(NOW));
+            while let Some(seen) = watched.upgrade() {
+                note_memory(&seen);
+                drop(seen);
+                thread::sleep(LOOK_EVERY);
             }
-            most.max(memory(NOW))
         };
+        // Without the thread, peaks between begin and end may go unseen.
         let thread = thread::Builder::new().name("memory".to_owned());
+        drop(thread.spawn(look));
         Self {
             greatest_before: memory(GREATEST),
-            stop,
-            looking: thread.spawn(look).ok(),
+            seen,
         }
     }
 
     /// The most there was, in bytes.
-    pub(crate) fn bytes(self) -> Option<u64> {
-        drop(self.stop);
-        let seen = self.looking.and_then(|thread| thread.join().ok().flatten());
-        let greatest = memory(GREATEST);
-        match greatest > self.greatest_before {
-            true => greatest,
-            false => seen,
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let greatest = memory(GREATEST)?;
+        if Some(greatest) > self.greatest_before {
+            return Some(greatest);
         }
+        note_memory(&self.seen);
+        Some(self.seen.load(Ordering::Relaxed))
     }
+}
+
+fn note_memory(seen: &AtomicU64) {
+    seen.fetch_max(memory(NOW).unwrap_or(0), Ordering::Relaxed);
 }
 
 /// Fields of `/proc/self/status`: what is in memory now, and was at most.

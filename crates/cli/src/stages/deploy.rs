@@ -93,7 +93,7 @@ impl Deployer {
             _ => None,
         };
         let comparison = match rival {
-            Some(champion) => self.against(champion, &predictor, judged, recordings, context)?,
+            Some(champion) => self.against(champion, &predictor, judged, recordings)?,
             None => None,
         };
         let mut decision = decide(
@@ -102,13 +102,20 @@ impl Deployer {
             latency_ms,
             comparison,
         );
+        let gate = &self.settings.deploy;
+        if let Some(champion) = rival
+            && decision.champion.is_none()
+            && gate.max_champion_risk < 1.0
+        {
+            let reason = format!(
+                "the champion {} was trained on every recording tested here, so that nothing shows that the new model is not worse; `deploy.max_champion_risk=1` puts it into use all the same",
+                champion.name
+            );
+            refuse(&mut decision, "max_champion_risk", reason);
+        }
         if judged.interrupted && self.champion.is_some() {
-            decision.accepted = false;
-            decision.checks.push(GateCheck {
-                criterion: "finished".to_owned(),
-                holds: false,
-                reason: "training was interrupted, and there is a champion".to_owned(),
-            });
+            let reason = "training was interrupted, and there is a champion".to_owned();
+            refuse(&mut decision, "finished", reason);
         }
         for check in &decision.checks {
             let verdict = if check.holds { "holds" } else { "fails" };
@@ -123,14 +130,14 @@ impl Deployer {
         })
     }
 
-    /// Asks the champion about the recordings that neither model was trained on.
+    /// Asks the champion about the recordings that neither model was trained on;
+    /// `None` if there are none.
     fn against(
         &self,
         champion: &Champion,
         predictor: &Predictor,
         judged: &Judged,
         recordings: &SourceFolder,
-        context: &StepContext,
     ) -> Result<Option<PairedComparison>> {
         let bundle = Bundle::load(&champion.path)
             .with_context(|| format!("cannot open the champion `{}`", champion.path.display()))?;
@@ -143,10 +150,6 @@ impl Deployer {
             .filter(|tested| !seen.contains(&tested.content))
             .collect();
         if unseen.is_empty() {
-            context.warn(format!(
-                "the champion {} was trained on every recording tested here; it cannot be compared with",
-                champion.name
-            ));
             return Ok(None);
         }
         let path_of: HashMap<String, PathBuf> = recordings
@@ -183,6 +186,16 @@ impl Deployer {
         let comparison = compare(&truth, &groups, &own_rows, &champion_rows, &config);
         Ok(Some(comparison))
     }
+}
+
+/// Adds a criterion that does not hold.
+fn refuse(decision: &mut GateDecision, criterion: &str, reason: String) {
+    decision.accepted = false;
+    decision.checks.push(GateCheck {
+        criterion: criterion.to_owned(),
+        holds: false,
+        reason,
+    });
 }
 
 /// The median time to classify one window of noise-free silence, in
