@@ -4,9 +4,11 @@
 //! |---|---|---|
 //! | `/models` | `/api/v1/models` | here |
 //! | `/models/{name}/{version}` | `/api/v1/models/{name}/{version}` | `models/version.rs` |
+//! | `?parity=1` on it | the same | `models/parity.rs` |
 //! | its bundle | `…/bundle.zip` | `models/download.rs` |
 
 pub(crate) mod download;
+pub(crate) mod parity;
 pub(crate) mod routes;
 pub(crate) mod version;
 

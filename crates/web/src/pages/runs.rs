@@ -15,7 +15,7 @@ pub(crate) mod detail;
 pub(crate) mod routes;
 pub(crate) mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use biophony_tracking::{
     Experiment, ExperimentId, KeyValue, LifecycleStage, Metric, Run, RunId, RunStatus, Search,
@@ -130,4 +130,12 @@ pub(crate) fn latest(metrics: &[Metric]) -> BTreeMap<String, Figure> {
 pub(crate) fn pairs(pairs: &[KeyValue]) -> BTreeMap<String, String> {
     let pair = |pair: &KeyValue| (pair.key.clone(), pair.value.clone());
     pairs.iter().map(pair).collect()
+}
+
+/// Whether a metric is one end of another one's interval: `test_accuracy_low`.
+pub(crate) fn is_interval_end(key: &str, keys: &BTreeSet<&str>) -> bool {
+    let of = ["_low", "_high"]
+        .iter()
+        .find_map(|end| key.strip_suffix(end));
+    of.is_some_and(|of| keys.contains(of))
 }

@@ -236,3 +236,60 @@ fn without_models_the_page_says_how_to_come_by_one() {
     let page = get(&place.state(), "/models");
     assert!(page.text().contains("No model yet") && page.text().contains("biophony train"));
 }
+
+/// Registers a version whose run predicted this of the recording `owl/a.wav`.
+fn version_with_prediction(house: &House, pipeline_run: &str, probability: f32) -> u32 {
+    let experiment = house.experiment(&format!("parity {probability}"));
+    let run = house.run(&experiment, "trained", 2);
+    let table = format!(
+        "path,label,probability,accepted,truth,part,fold\nowl/a.wav,owl,{probability},true,owl,test,\n"
+    );
+    house.file(&run, "predictions.csv", table.as_bytes());
+    let version = biophony_tracking::CreateModelVersion {
+        name: "biophony".to_owned(),
+        source: "mlflow-artifacts:/models/m-1/artifacts".to_owned(),
+        run_id: Some(run),
+        tags: vec![KeyValue::new("biophony.pipeline_run", pipeline_run)],
+        ..biophony_tracking::CreateModelVersion::default()
+    };
+    let version = house.store().create_model_version(version);
+    version.expect("registers").version
+}
+
+#[test]
+fn a_version_is_asked_whether_it_answers_as_when_it_was_trained() {
+    let house = House::new();
+    let root = house.recordings();
+    let pipeline = house.pipeline(&root, 3).expect("runs");
+    let predictor = biophony_model::Predictor::open(&house.place.bundle(1)).expect("opens");
+    let clip = biophony_audio::decode_file(&root.join("owl/a.wav"), &Default::default());
+    let answer = predictor
+        .predict(&clip.expect("decodes").clip)
+        .expect("predicts");
+    let owl = answer.ranked.iter().find(|ranked| ranked.label == "owl");
+    let then = owl.expect("a class").probability;
+
+    let state = house.state();
+    for (probability, holds) in [(then, true), (then + 0.01, false)] {
+        let version = version_with_prediction(&house, pipeline.id().as_str(), probability);
+        let json = get(
+            &state,
+            &format!("/api/v1/models/biophony/{version}?parity=1"),
+        )
+        .json();
+        assert_eq!(json["parity"]["holds"], holds, "{json}");
+        assert_eq!(json["parity"]["n_recordings"], 1);
+        let page = get(&state, &format!("/models/biophony/{version}?parity=1"));
+        assert!(page.text().contains("differ by"), "{}", page.text());
+    }
+    let unasked = get(&state, "/api/v1/models/biophony/1").json();
+    assert!(
+        unasked["parity"].is_null(),
+        "it costs time, so it is not done unasked"
+    );
+    let without = get(&state, "/api/v1/models/biophony/1?parity=1").json();
+    assert!(
+        without["parity"]["holds"].is_null(),
+        "there is nothing to compare with"
+    );
+}

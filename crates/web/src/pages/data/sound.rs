@@ -133,7 +133,7 @@ impl Heard {
 }
 
 /// The bytes of this content, from one of the places where the store found them.
-fn read(
+pub(crate) fn read(
     store: &Store,
     content: ContentHash,
     limits: &DecodeLimits,

@@ -13,7 +13,7 @@ use super::version::{Files, VersionPage, version_number};
 use super::{ModelsPage, VersionLink};
 use crate::error::ApiError;
 use crate::openapi::ErrorBody;
-use crate::pages::query::path_part;
+use crate::pages::query::{Query, path_part};
 use crate::pages::{Frame, answer, error_page};
 use crate::state::WebState;
 
@@ -76,11 +76,12 @@ async fn version_page(
     State(state): State<WebState>,
     Path((name, version)): Path<(String, String)>,
     headers: HeaderMap,
+    query: Query,
 ) -> Response {
     let can_edit = answer::can_edit(&state, &headers);
     answer::page(
         &state,
-        move |state| load(state, &name, &version),
+        move |state| load(state, &name, &version, &query),
         |page| VersionTemplate {
             frame: Frame::new(format!("{} {}", page.name, page.version), "models"),
             page,
@@ -92,17 +93,28 @@ async fn version_page(
 
 /// One version, with the gate's decision
 #[utoipa::path(get, path = "/api/v1/models/{name}/{version}", tag = "models",
-    params(("name" = String, Path), ("version" = u32, Path)),
+    params(
+        ("name" = String, Path),
+        ("version" = u32, Path),
+        ("parity" = Option<u8>, Query, description = "1 to ask the bundle about recordings of the test part again"),
+    ),
     responses((status = 200, body = VersionPage), (status = 404, body = ErrorBody))
 )]
 pub(crate) async fn version(
     State(state): State<WebState>,
     Path((name, version)): Path<(String, String)>,
+    query: Query,
 ) -> Response {
-    answer::json(&state, move |state| load(state, &name, &version)).await
+    answer::json(&state, move |state| load(state, &name, &version, &query)).await
 }
 
-fn load(state: &WebState, name: &str, version: &str) -> Result<VersionPage, ApiError> {
+fn load(
+    state: &WebState,
+    name: &str,
+    version: &str,
+    query: &Query,
+) -> Result<VersionPage, ApiError> {
+    let parity = query.one("parity").map(|_| state.limits().decode());
     let version = version_number(version)?;
     VersionPage::load(
         &**state.tracking(),
@@ -110,6 +122,7 @@ fn load(state: &WebState, name: &str, version: &str) -> Result<VersionPage, ApiE
         state.pipelines(),
         name,
         version,
+        parity,
     )
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use biophony_audio::DecodeLimits;
 use biophony_model::GateDecision;
 use biophony_pipeline::{RunId as PipelineRunId, Store};
 use biophony_tracking::{
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::parity::{Parity, Sources};
 use crate::error::ApiError;
 use crate::pages::figures::{Figure, Moment, Size, Span};
 use crate::pages::query::path_part;
@@ -44,6 +46,8 @@ pub(crate) struct VersionPage {
     pub(crate) decision: Option<Decision>,
     /// What the bundle says of itself, if it is one.
     pub(crate) bundle: Option<BundleFacts>,
+    /// Whether it answers as it did when it was trained, if that was asked for.
+    pub(crate) parity: Option<Parity>,
     /// The version in use, if it is another one.
     pub(crate) champion: Option<u32>,
 }
@@ -112,7 +116,7 @@ struct Deployment {
 }
 
 impl VersionPage {
-    /// Reads a version.
+    /// Reads a version; with limits for decoding, its parity is checked as well.
     ///
     /// # Errors
     ///
@@ -123,6 +127,7 @@ impl VersionPage {
         pipelines: Option<&Store>,
         name: &str,
         version: u32,
+        parity_limits: Option<DecodeLimits>,
     ) -> Result<Self, ApiError> {
         let version = store.get_model_version(name, version)?;
         let run = version
@@ -131,12 +136,22 @@ impl VersionPage {
             .and_then(|id| store.get_run(id).ok());
         let pipeline_run = pipeline_run(&version, run.as_ref())
             .filter(|id| pipelines.is_some_and(|store| store.run(id).is_ok()));
+        let parity = parity_limits.map(|limits| {
+            let sources = Sources {
+                artifacts,
+                pipelines,
+                limits,
+            };
+            let pipeline_run = pipeline_run.as_ref().map(PipelineRunId::as_str);
+            Parity::check(&sources, &version, run.as_ref(), pipeline_run)
+        });
         let in_use = store.get_model_version_by_alias(name, CHAMPION).ok();
         let champion = in_use.map(|champion| champion.version);
         Ok(Self {
             decision: Decision::of_tags(&version.tags)
                 .or_else(|| Decision::of_tags(&run.as_ref()?.data.tags))
                 .or_else(|| Decision::of_pipeline(pipelines?, pipeline_run.as_ref()?)),
+            parity: parity.transpose()?,
             bundle: BundleFacts::load(artifacts, &version),
             champion: champion.filter(|champion| *champion != version.version),
             pipeline_run: pipeline_run.map(|id| id.to_string()),

@@ -7,9 +7,9 @@ use biophony_tracking::{ArtifactStore, Run, TrackingStore};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::curves::series;
+use super::curves::{rank, series};
 use super::detail::confusion_of;
-use super::{Experiments, RunHead, find, latest, pairs};
+use super::{Experiments, RunHead, find, is_interval_end, latest, pairs};
 use crate::error::ApiError;
 use crate::pages::chart::Chart;
 use crate::pages::confusion::Confusion;
@@ -132,10 +132,13 @@ impl ComparePage {
             .collect()
     }
 
-    /// The metrics of learning, or those of the machine.
-    pub(crate) fn metrics_of(&self, is_system: bool) -> Vec<&MetricRow> {
-        let of = |row: &&MetricRow| row.key.starts_with("system/") == is_system;
-        self.metrics.iter().filter(of).collect()
+    /// The metrics that are shown: the machine's and the ends of intervals are in the
+    /// twin alone.
+    pub(crate) fn figures(&self) -> Vec<&MetricRow> {
+        let keys: BTreeSet<&str> = self.metrics.iter().map(|row| row.key.as_str()).collect();
+        let is_shown =
+            |row: &&MetricRow| !row.key.starts_with("system/") && !is_interval_end(&row.key, &keys);
+        self.metrics.iter().filter(is_shown).collect()
     }
 
     /// Whether there is a confusion matrix at all.
@@ -199,6 +202,8 @@ fn charts(
         .flat_map(|run| run.data.metrics.iter().map(|metric| metric.key.as_str()))
         .filter(|key| !key.starts_with("system/"))
         .collect();
+    let mut keys: Vec<&str> = keys.into_iter().collect();
+    keys.sort_by_key(|key| rank(key));
     let mut charts = Vec::new();
     for key in keys {
         let mut chart = Chart {

@@ -59,11 +59,25 @@ impl Curves {
                 .collect(),
             title,
         };
+        let mut learning: Vec<Chart> = learning.into_iter().map(chart).collect();
+        learning.sort_by_key(|chart| rank(&chart.title));
         Ok(Self {
             is_live: run.info.status == biophony_tracking::RunStatus::Running,
-            charts: learning.into_iter().map(chart).collect(),
+            charts: learning,
             system: system.into_iter().map(chart).collect(),
         })
+    }
+}
+
+/// What people look at first comes first, how fast it went last.
+pub(crate) fn rank(title: &str) -> usize {
+    const FIRST: [&str; 4] = ["loss", "accuracy", "macro_f1", "balanced_accuracy"];
+    const LAST: [&str; 3] = ["learning_rate", "epoch_seconds", "examples_per_second"];
+    let place = |of: &[&str]| of.iter().position(|name| *name == subject(title));
+    match (place(&FIRST), place(&LAST)) {
+        (Some(place), _) => place,
+        (None, None) => FIRST.len(),
+        (None, Some(place)) => FIRST.len() + 1 + place,
     }
 }
 

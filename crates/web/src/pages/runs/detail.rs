@@ -1,5 +1,7 @@
 //! One run: its figures, what it was given, what it read and what it made.
 
+use std::collections::BTreeSet;
+
 use biophony_pipeline::Store;
 use biophony_tracking::{
     ArtifactStore, DatasetInput, ModelVersion, Run, Search, TrackingStore, ViewType, value_of,
@@ -8,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::artifacts::{self, Folder};
-use super::{Experiments, PARENT, RunHead, find};
+use super::{Experiments, PARENT, RunHead, find, is_interval_end};
 use crate::error::ApiError;
 use crate::pages::confusion::Confusion;
 use crate::pages::figures::Figure;
@@ -206,21 +208,37 @@ impl RunPage {
         })
     }
 
-    /// Metrics of learning, or those of the machine.
-    pub(crate) fn metrics_of(&self, is_system: bool) -> Vec<&MetricValue> {
-        let of = |metric: &&MetricValue| metric.key.starts_with("system/") == is_system;
-        self.metrics.iter().filter(of).collect()
+    /// Metrics of learning; those of the machine are drawn.
+    pub(crate) fn figures(&self) -> Vec<&MetricValue> {
+        let keys: BTreeSet<&str> = self.metrics.iter().map(|m| m.key.as_str()).collect();
+        let is_shown = |metric: &&MetricValue| {
+            !metric.key.starts_with("system/") && !is_interval_end(&metric.key, &keys)
+        };
+        self.metrics.iter().filter(is_shown).collect()
+    }
+
+    /// Where a metric lies in most resamples, if that was recorded.
+    pub(crate) fn range_of(&self, key: &str) -> Option<String> {
+        let value = |key: String| self.metrics.iter().find(|m| m.key == key).map(|m| m.value);
+        let ends = value(format!("{key}_low")).zip(value(format!("{key}_high")));
+        ends.map(|(low, high)| format!("{low} to {high}"))
+    }
+
+    /// Parameters under the names that training tools share, or the settings of this
+    /// program, which have a section before the dot.
+    pub(crate) fn params_of(&self, are_settings: bool) -> Vec<&Pair> {
+        let of = |pair: &&Pair| pair.key.contains('.') == are_settings;
+        self.params.iter().filter(of).collect()
     }
 
     /// The figures on the test part, with their intervals.
     pub(crate) fn headline(&self) -> Vec<Headline> {
         let value = |key: &str| self.metrics.iter().find(|m| m.key == key).map(|m| m.value);
         let figure = |&(key, name): &(&str, &'static str)| {
-            let ends = value(&format!("{key}_low")).zip(value(&format!("{key}_high")));
             Some(Headline {
                 name,
                 value: value(key)?,
-                range: ends.map(|(low, high)| format!("{low} to {high}")),
+                range: self.range_of(key),
             })
         };
         HEADLINE.iter().filter_map(figure).collect()

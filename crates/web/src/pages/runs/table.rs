@@ -18,10 +18,10 @@ const PER_PAGE: i64 = 50;
 const PREFERRED: [&str; 6] = [
     "metrics.test_accuracy",
     "metrics.test_macro_f1",
-    "metrics.accuracy",
-    "metrics.macro_f1",
     "metrics.val_macro_f1",
     "metrics.val_loss",
+    "metrics.accuracy",
+    "metrics.loss",
 ];
 
 /// Runs that match a search.
