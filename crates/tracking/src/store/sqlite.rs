@@ -200,9 +200,11 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // the value would change the plan: ours hold for all values, and compiling takes
     // longer than most of them run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // MLflow's LIKE minds the case; its ILIKE does not.
+    // Pages twice as large as usual halve the writes that a batch takes; a file keeps the
+    // size that it was made with. MLflow's LIKE minds the case; its ILIKE does not.
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL;
+        "PRAGMA page_size = 8192;
+         PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
          PRAGMA foreign_keys = ON;
          PRAGMA case_sensitive_like = ON;

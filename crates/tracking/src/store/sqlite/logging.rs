@@ -1,8 +1,9 @@
 //! Writing metrics, parameters and tags: the path that has to be fast.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Statement, TransactionBehavior, params};
 
 use super::runs::{find_writable, put_tag};
 use super::{SqliteStore, lock};
@@ -10,6 +11,9 @@ use crate::check::{self, Phrasing, python_repr};
 use crate::entities::{Metric, Param, RunId};
 use crate::error::{Result, TrackingError};
 use crate::requests::LogBatch;
+
+/// Points that one statement writes.
+const ROWS_AT_ONCE: usize = 50;
 
 /// A point as it is stored: NaN apart, the infinities as the largest numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,11 +131,7 @@ fn put_metrics(
     known: &HashMap<String, i64>,
 ) -> Result<HashMap<String, i64>> {
     let mut new_keys = HashMap::new();
-    let mut latest: HashMap<i64, Point> = HashMap::new();
-    let mut insert = db.prepare_cached(
-        "INSERT INTO metrics (run, key, step, timestamp, value, is_nan)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-    )?;
+    let mut points = Vec::with_capacity(metrics.len());
     for metric in metrics {
         let key = match known.get(&metric.key).or_else(|| new_keys.get(&metric.key)) {
             Some(key) => *key,
@@ -141,42 +141,91 @@ fn put_metrics(
                 key
             }
         };
-        let point = Point::of(metric);
-        insert.execute(params![
-            run,
-            key,
-            point.step,
-            point.timestamp,
-            point.value,
-            point.is_nan
-        ])?;
-        latest
-            .entry(key)
-            .and_modify(|latest| {
-                if point.is_after(latest) {
-                    *latest = point;
-                }
-            })
-            .or_insert(point);
+        points.push((key, Point::of(metric)));
     }
-    let mut upsert = db.prepare_cached(
+    // In the table's order, neighbours go to one page, which is then found once.
+    points.sort_unstable_by_key(|(key, point)| (*key, point.step, point.timestamp));
+    insert_points(db, run, &points)?;
+    for of_key in points.chunk_by(|(key, _), (next, _)| key == next) {
+        let (key, mut latest) = of_key[0];
+        for (_, point) in of_key {
+            if point.is_after(&latest) {
+                latest = *point;
+            }
+        }
+        put_latest(db, run, key, latest)?;
+    }
+    Ok(new_keys)
+}
+
+/// Writes points, many with one statement: setting a statement up takes longer than
+/// writing a row.
+fn insert_points(db: &Connection, run: i64, points: &[(i64, Point)]) -> Result<()> {
+    static MANY: LazyLock<String> = LazyLock::new(|| insert_sql(ROWS_AT_ONCE));
+    static ONE: LazyLock<String> = LazyLock::new(|| insert_sql(1));
+
+    let (chunks, rest) = points.as_chunks::<ROWS_AT_ONCE>();
+    if !chunks.is_empty() {
+        let mut many = db.prepare_cached(&MANY)?;
+        chunks
+            .iter()
+            .try_for_each(|chunk| insert(&mut many, run, chunk))?;
+    }
+    if !rest.is_empty() {
+        let mut one = db.prepare_cached(&ONE)?;
+        rest.chunks(1)
+            .try_for_each(|point| insert(&mut one, run, point))?;
+    }
+    Ok(())
+}
+
+fn insert(statement: &mut Statement<'_>, run: i64, points: &[(i64, Point)]) -> Result<()> {
+    statement.raw_bind_parameter(1, run)?;
+    for (row, (key, point)) in points.iter().enumerate() {
+        let first = 2 + row * 5;
+        statement.raw_bind_parameter(first, key)?;
+        statement.raw_bind_parameter(first + 1, point.step)?;
+        statement.raw_bind_parameter(first + 2, point.timestamp)?;
+        statement.raw_bind_parameter(first + 3, point.value)?;
+        statement.raw_bind_parameter(first + 4, point.is_nan)?;
+    }
+    statement.raw_execute()?;
+    Ok(())
+}
+
+/// The statement that [`insert`] fills with this many points.
+fn insert_sql(n_rows: usize) -> String {
+    let row = |row: usize| {
+        let first = 2 + row * 5;
+        let fields: Vec<String> = (first..first + 5).map(|at| format!("?{at}")).collect();
+        format!("(?1, {})", fields.join(", "))
+    };
+    let rows: Vec<String> = (0..n_rows).map(row).collect();
+    format!(
+        "INSERT INTO metrics (run, key, step, timestamp, value, is_nan) VALUES {}
+         ON CONFLICT DO NOTHING",
+        rows.join(", ")
+    )
+}
+
+/// Keeps the latest point of a metric, where it is later than what is kept.
+fn put_latest(db: &Connection, run: i64, key: i64, point: Point) -> Result<()> {
+    db.prepare_cached(
         "INSERT INTO latest_metrics (run, key, step, timestamp, value, is_nan)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET step = excluded.step, timestamp = excluded.timestamp,
                                    value = excluded.value, is_nan = excluded.is_nan
          WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)",
-    )?;
-    for (key, point) in latest {
-        upsert.execute(params![
-            run,
-            key,
-            point.step,
-            point.timestamp,
-            point.value,
-            point.is_nan
-        ])?;
-    }
-    Ok(new_keys)
+    )?
+    .execute(params![
+        run,
+        key,
+        point.step,
+        point.timestamp,
+        point.value,
+        point.is_nan
+    ])?;
+    Ok(())
 }
 
 /// The number of a metric's key, given now if it is new.
