@@ -9,9 +9,11 @@
 //! the milliseconds that every one took. `run.py` talks to the peers in the same
 //! way and lets the two sides take turns. Threads are set by `RAYON_NUM_THREADS`.
 //!
-//! Networks live in [`networks`], sounds and features in [`sounds`].
+//! Networks live in [`networks`], sounds and features in [`sounds`], a model and a
+//! server under load in [`serving`].
 
 mod networks;
+mod serving;
 mod sounds;
 
 use std::error::Error;
@@ -35,6 +37,10 @@ fn main() -> Result<()> {
         ["transforms", file] => sounds::transforms(file.as_ref())?,
         ["load", file] => sounds::load(file.as_ref())?,
         ["classify", file] => sounds::classify(file.as_ref())?,
+        ["bare", bundle, file, n] => serving::bare(bundle.as_ref(), file.as_ref(), n.parse()?)?,
+        ["requests", address, file, n, at_once] => {
+            serving::requests(address, file.as_ref(), n.parse()?, at_once.parse()?)?
+        }
         _ => return Err(USAGE.into()),
     };
     serve(work)
@@ -46,7 +52,9 @@ const USAGE: &str = "usage: biophony-bench WORK, which is one of
   log-mel FILE                   a log-mel of the file's sound, as decibels
   transforms FILE                the Fourier transforms of that, and nothing else
   load FILE                      the file read and brought to 22,050 Hz
-  classify FILE                  the file read and scored by the mobile net";
+  classify FILE                  the file read and scored by the mobile net
+  bare BUNDLE FILE N             the file decoded and scored N times by all threads
+  requests ADDRESS FILE N M      N requests about the file to a server, M at once";
 
 /// Does the work as often as each line of standard input says.
 fn serve(mut work: Work) -> Result<()> {

@@ -51,6 +51,11 @@ impl Home {
         self.root.join("checkpoints")
     }
 
+    /// Recordings that people have reviewed.
+    pub(crate) fn reviewed(&self) -> PathBuf {
+        self.root.join("reviewed")
+    }
+
     pub(crate) fn locks(&self) -> PathBuf {
         self.root.join("locks")
     }

@@ -13,6 +13,7 @@ mod home;
 mod launch;
 mod progress;
 mod report;
+mod reviewed;
 mod settings;
 mod stages;
 mod tracking;

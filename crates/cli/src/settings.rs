@@ -50,6 +50,8 @@ pub(crate) struct Settings {
 pub(crate) struct DataSettings {
     pub(crate) folder: PathBuf,
     pub(crate) manifest: PathBuf,
+    /// Whether reviewed recordings are trained on, too.
+    pub(crate) reviewed: bool,
 }
 
 /// How a run of the pipeline is carried out; its results do not depend on it.

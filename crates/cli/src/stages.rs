@@ -36,6 +36,7 @@ use serde_json::{Value, json};
 use crate::arguments::{CollectionArguments, FoldsArgument};
 use crate::collection::list;
 use crate::home::Home;
+use crate::reviewed::Reviewed;
 use crate::settings::{RunSettings, Settings};
 use crate::tracking::{Recorder, Tracking};
 use ingest::Ingest;
@@ -112,7 +113,11 @@ pub(crate) fn assemble(
         features: settings.feature_config()?,
         clip: settings.clip.clone(),
     });
-    let dataset = list(&request.collection)?;
+    let mut dataset = list(&request.collection)?;
+    let reviewed = match settings.data.reviewed {
+        true => Reviewed::add(&mut dataset, &home.reviewed())?,
+        false => Reviewed::default(),
+    };
     let name = crate::collection::name_of(&dataset.root);
     let divisions = split::division_names(&dataset, request.folds, request.compare_naive);
 
@@ -133,6 +138,7 @@ pub(crate) fn assemble(
         &settings,
         request.folds,
         request.compare_naive,
+        reviewed,
     );
     let trainer = train::Trainer {
         settings: Arc::clone(&settings),

@@ -42,6 +42,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "In its place a table with the columns path,label and, if wanted, group,fold,split.",
     ),
     value(
+        "data.reviewed",
+        "Whether recordings that people have reviewed in the browser are trained on, too. They and their copies then judge no model.",
+    ),
+    value(
         "features.sample_rate",
         "Samples per second that every recording is brought to first.",
     ),

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::arguments::FoldsArgument;
 use crate::collection::Collection;
+use crate::reviewed::Reviewed;
 use crate::settings::Settings;
 
 /// Put before the name of a division that ignores which recordings belong together.
@@ -60,12 +61,14 @@ pub(super) fn add(
     settings: &Settings,
     folds: Option<FoldsArgument>,
     compare_naive: bool,
+    reviewed: Reviewed,
 ) -> Output<Json<Plan>> {
     let config = settings.split;
     let params = json!({
         "split": config,
         "folds": folds.map(|folds| folds.to_string()),
         "compare_naive": compare_naive,
+        "reviewed": reviewed.count(),
     });
     super::step(pipeline, "split", &settings.run)
         .params(&params)
@@ -74,21 +77,28 @@ pub(super) fn add(
             collection,
             move |context, Json(collection): Json<Collection>| {
                 let usable = collection.usable()?;
-                let mut plan = plan(&usable, &config, folds, Grouping::Kept)?;
+                let is_reviewed: Vec<bool> =
+                    usable.names.iter().map(|name| reviewed.has(name)).collect();
+                let plan = |grouping| {
+                    plan_around(&usable, &is_reviewed, grouping, |usable| {
+                        plan(usable, &config, folds, grouping)
+                    })
+                };
+                let mut kept = plan(Grouping::Kept)?;
                 if compare_naive {
-                    let naive = self::plan(&usable, &config, folds, Grouping::Ignored)?;
-                    plan.naive = naive.judged;
-                    for division in &mut plan.naive {
+                    let naive = plan(Grouping::Ignored)?;
+                    kept.naive = naive.judged;
+                    for division in &mut kept.naive {
                         division.name.insert_str(0, NAIVE);
                     }
                 }
-                for warning in &plan.warnings {
+                for warning in &kept.warnings {
                     context.warn(warning.as_str());
                 }
-                for (name, value) in plan.counts() {
+                for (name, value) in kept.counts() {
                     context.attach("plan", name, value);
                 }
-                anyhow::Ok(Json(plan))
+                anyhow::Ok(Json(kept))
             },
         )
 }
@@ -142,6 +152,51 @@ impl Plan {
         }
         counts
     }
+}
+
+/// Divides the recordings that nobody has reviewed; the others are trained on in
+/// every division. Where groups are kept, so are the relatives of reviewed ones: a
+/// copy of what is trained on judges nothing.
+fn plan_around(
+    usable: &Usable,
+    is_reviewed: &[bool],
+    grouping: Grouping,
+    divide: impl Fn(&Usable) -> Result<Plan>,
+) -> Result<Plan> {
+    let of = |wanted: bool| (0..is_reviewed.len()).filter(move |&i| is_reviewed[i] == wanted);
+    let (reviewed, others): (Vec<usize>, Vec<usize>) = (of(true).collect(), of(false).collect());
+    if reviewed.is_empty() {
+        return divide(usable);
+    }
+    let mut plan = divide(&Usable {
+        recordings: others.iter().map(|&i| usable.recordings[i]).collect(),
+        names: others.iter().map(|&i| usable.names[i].clone()).collect(),
+        classes: usable.classes.clone(),
+        labels: others.iter().map(|&i| usable.labels[i]).collect(),
+        groups: others.iter().map(|&i| usable.groups[i]).collect(),
+    })?;
+    let groups: HashSet<usize> = match grouping {
+        Grouping::Kept => reviewed.iter().map(|&i| usable.groups[i]).collect(),
+        Grouping::Ignored => HashSet::new(),
+    };
+    for division in plan.judged.iter_mut().chain(&mut plan.deployed) {
+        let mut parts = vec![Part::Train; is_reviewed.len()];
+        for (&i, &part) in others.iter().zip(&division.parts) {
+            if !groups.contains(&usable.groups[i]) {
+                parts[i] = part;
+            }
+        }
+        division.parts = parts;
+    }
+    let relatives = others
+        .iter()
+        .filter(|&&i| groups.contains(&usable.groups[i]));
+    plan.warnings.push(format!(
+        "{} reviewed recordings are trained on; {} copies and relatives of them judge nothing",
+        reviewed.len(),
+        relatives.count()
+    ));
+    Ok(plan)
 }
 
 /// Divides the recordings as the command line and the manifest ask for.
