@@ -18,7 +18,7 @@ pub struct Limits {
     pub max_samples: usize,
     /// The most files in one request.
     pub max_files: usize,
-    /// Files that are classified at the same time; 0 for one per core.
+    /// Files that are classified at the same time; 0 for one per thread of rayon's.
     pub workers: usize,
     /// Files that may wait to be classified.
     pub queue: usize,
@@ -77,7 +77,7 @@ impl Limits {
     /// How many files are classified at the same time.
     pub(crate) fn n_workers(&self) -> usize {
         match self.workers {
-            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            0 => rayon::current_num_threads(),
             workers => workers,
         }
     }
