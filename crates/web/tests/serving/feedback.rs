@@ -168,7 +168,11 @@ fn a_demo_is_trained_once_at_a_time_and_tells_how_it_ended() {
         (&phase()["offered"], &phase()["phase"]),
         (&true.into(), &"idle".into())
     );
-    assert!(get(&state, "/").text().contains("synthetic"));
+    assert!(
+        get(&state, "/")
+            .text()
+            .contains("nothing in it was recorded")
+    );
     assert_eq!(start(&[]).status, 202);
     assert_eq!(start(&[]).refusal(), (409, "conflict".to_owned()));
     until(|| phase()["lines"][0] == "epoch 1");
