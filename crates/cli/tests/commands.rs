@@ -3,6 +3,7 @@
 
 mod support;
 
+use biophony_tracking::{RunStatus, Search, SqliteStore, TrackingStore, ViewType};
 use serde_json::Value;
 use support::{Place, trained, write_sound};
 
@@ -381,6 +382,14 @@ fn an_interrupt_keeps_the_best_weights_so_far() {
             .join("model.onnx")
             .is_file()
     );
+    let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
+    let experiment = store.get_experiment_by_name("clips").unwrap().unwrap();
+    let runs = store.search_runs(
+        &[experiment.experiment_id],
+        &Search::default(),
+        ViewType::ActiveOnly,
+    );
+    assert_eq!(runs.unwrap().items[0].info.status, RunStatus::Killed);
 }
 
 #[test]

@@ -296,3 +296,60 @@ fn curves_are_on_the_server_while_training_goes_on_and_a_kill_is_told_later() {
         assert!(why.contains("ended without a word"), "{why}");
     }
 }
+
+/// Ends a server when the test does, however that ends.
+struct Served(std::process::Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_server_is_told_over_tls_and_its_certificate_has_to_be_trusted() {
+    let place = Place::with_collection();
+    place.expect(0, &["train", "clips"]);
+    let program = assert_cmd::cargo::cargo_bin!("biophony");
+    let child = Command::new(program)
+        .current_dir(place.path("."))
+        .args(["serve", "--addr", "127.0.0.1:0", "--tls", "self-signed"])
+        .args(["--home", "elsewhere"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let mut served = Served(child);
+    let said = std::io::BufReader::new(served.0.stdout.take().expect("is piped"));
+    let uri = std::io::BufRead::lines(said)
+        .map(|line| line.expect("says where it listens"))
+        .find_map(|line| {
+            let word = line
+                .split_whitespace()
+                .find(|word| word.starts_with("https://"))?;
+            let port = word.trim_end_matches('/').rsplit(':').next()?;
+            Some(format!("tracking.uri=https://localhost:{port}"))
+        })
+        .expect("it has an address");
+    let sync = ["tracking", "sync", "--all", "--set", &uri];
+    let errors = place.complaint(1, &sync).to_lowercase();
+    assert!(errors.contains("cert"), "{errors}");
+    let mut command = place.command(&sync);
+    let sent = command
+        .env("MLFLOW_TRACKING_INSECURE_TLS", "true")
+        .output()
+        .unwrap();
+    let (told, errors) = (
+        String::from_utf8_lossy(&sent.stdout),
+        String::from_utf8_lossy(&sent.stderr),
+    );
+    assert!(told.starts_with("1 run sent"), "{told} {errors}");
+    let there = SqliteStore::open(place.path("elsewhere/tracking.db")).unwrap();
+    assert_eq!(runs(&there)[0].info.status, RunStatus::Finished);
+    assert!(
+        there
+            .get_model_version_by_alias("biophony", CHAMPION)
+            .is_ok()
+    );
+}
