@@ -63,7 +63,8 @@ async function anotherVersion() {
     return told;
   };
   const { model_version: champion } = await ask("GET", "registered-models/alias?name=biophony&alias=champion");
-  const { model_version: copy } = await ask("POST", "model-versions/create", { name: "biophony", source: champion.source, run_id: champion.run_id });
+  const { source, model_id } = champion;
+  const { model_version: copy } = await ask("POST", "model-versions/create", { name: "biophony", source, model_id });
   await ask("POST", "registered-models/alias", { name: "biophony", alias: "champion", version: copy.version });
   return copy.version;
 }

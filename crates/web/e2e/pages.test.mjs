@@ -1,13 +1,12 @@
 // Every page: accessible, light on the wire, alone with its own host, usable by
 // keyboard, and photographed in light and dark, on a desk and in a hand.
 import assert from "node:assert/strict";
-import { mkdtempSync } from "node:fs";
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { browse, clipOf, heard, screenshot, serve } from "./support.mjs";
+import { browse, clipOf, heard, scratch, screenshot, serve } from "./support.mjs";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const LIMIT_BYTES = 150_000;
@@ -84,9 +83,11 @@ test("the other two ways in and a table of answers have no serious findings", as
       await page.waitForTimeout(1500);
       for (const finding of await serious(page)) findings.push(`${way}, ${theme}: ${finding}`);
     }
+    const words = join(scratch, "words.wav");
+    writeFileSync(words, "no sound at all");
     await page.goto(`${server.address}/#upload`);
     await page.reload();
-    await page.setInputFiles("#files", [clipOf("owl"), clipOf("frog"), { name: "x.wav", mimeType: "audio/wav", buffer: Buffer.from("no") }]);
+    await page.setInputFiles("#files", [clipOf("owl"), clipOf("frog"), words]);
     await page.waitForSelector("td.failed");
     await page.locator(".unfold[aria-expanded=false]").first().click();
     await page.waitForSelector("tr.unfolded");

@@ -1,9 +1,9 @@
 // Files: one, fifty, broken ones, examples, feedback, history, tables to download.
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { browse, cliAnswer, clipOf, clips, heard, scratch, screenshot, serve } from "./support.mjs";
+import { browse, cliAnswer, clipOf, clips, heard, home, scratch, screenshot, serve } from "./support.mjs";
 
 let server;
 let browser;
@@ -182,5 +182,36 @@ test("history keeps answers and clips in this browser, and forgets them", async 
   assert.ok(await page.locator(".play").isEnabled(), "the clip was kept");
   await page.getByRole("button", { name: "Forget all" }).click();
   await page.waitForSelector("#history", { state: "hidden" });
+  await page.context().close();
+});
+
+test("an example clip can be tried where there is no recording at hand", async () => {
+  const page = await open();
+  const button = page.locator("#examples button").first();
+  const label = (await button.innerText()).trim();
+  await button.click();
+  await page.waitForSelector(".answer");
+  assert.ok(label.length > 0);
+  await page.context().close();
+});
+
+test("correct, or wrong and what it is: the clip becomes a reviewed example", async () => {
+  const page = await open();
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.waitForSelector(".answer");
+  const best = (await page.locator(".probabilities dt").first().innerText()).toLowerCase();
+  await page.getByRole("button", { name: "Correct" }).click();
+  await page.waitForSelector(".thanks");
+  assert.equal(readdirSync(join(home, "reviewed", best)).length, 1);
+
+  await page.setInputFiles("#files", clipOf("gull"));
+  await page.waitForSelector(`.answer[aria-label$="${clipOf("gull").split("/").at(-1)}"]`);
+  await page.getByRole("button", { name: /Wrong, it is/ }).click();
+  await page.getByLabel("What is it really?").fill("Heron");
+  await page.getByRole("button", { name: "Store" }).click();
+  await page.waitForSelector(".thanks");
+  await screenshot(page, "feedback");
+  const folder = ["Heron", "heron"].find((name) => existsSync(join(home, "reviewed", name)));
+  assert.equal(readdirSync(join(home, "reviewed", folder)).length, 1);
   await page.context().close();
 });

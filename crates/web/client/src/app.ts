@@ -24,6 +24,15 @@ for (const time of document.querySelectorAll<HTMLTimeElement>("time[datetime][da
   time.textContent = ago(then);
 }
 
+// What scrolls must be reachable by keyboard, and what does not need not be.
+function reachable(): void {
+  for (const box of document.querySelectorAll<HTMLElement>(".table-wrap, pre, .graph")) {
+    if (!box.hasAttribute("tabindex") && box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+}
+reachable();
+addEventListener("resize", reachable);
+
 // A button copies what `data-copy` holds or, when empty, the <pre> beside it.
 document.addEventListener("click", (event) => {
   const button = (event.target as Element).closest<HTMLElement>("[data-copy]");

@@ -86,7 +86,7 @@ class Panel {
     this.#values = chart.series.map(() => h("output"));
     this.#live.hidden = !live;
     const legend = h("ul", { class: "legend" }, chart.series.map((series, number) => {
-      const swatch = h("span", { class: `swatch ${isTraining(series.name) ? "dashed" : ""}` });
+      const swatch = h("span", { class: `swatch ${isTraining(series.name, chart) ? "dashed" : ""}` });
       swatch.style.setProperty("--swatch", `var(${tint(number)})`);
       return h("li", {}, swatch, series.name, this.#values[number]);
     }));
@@ -136,7 +136,7 @@ class Panel {
             width: 1.75,
             spanGaps: true,
             points: { show: series.points.length < 3, size: 6 },
-            ...(isTraining(series.name) ? { dash: [6, 4] } : {}),
+            ...(isTraining(series.name, this.#chart) ? { dash: [6, 4] } : {}),
           })),
         ],
         hooks: { setCursor: [() => this.#showValues()] },
@@ -173,8 +173,9 @@ function table(chart: Chart): uPlot.AlignedData {
   return [steps, ...lines];
 }
 
-function isTraining(name: string): boolean {
-  return /(^|[_./ ])train/.test(name);
+/** Training and validation are told apart by more than a color: `loss` beside `val_loss`. */
+function isTraining(name: string, chart: Chart): boolean {
+  return /(^|[_./ ])train/.test(name) || chart.series.some((other) => other.name === `val_${name}`);
 }
 
 function tint(number: number): string {

@@ -78,7 +78,6 @@ export class Recorder {
   }
 
   #take(samples: Float32Array): void {
-    if (this.#rate === 0 && this.#nSamples === 0) this.#rate = 48_000;
     this.#blocks.push(samples);
     this.#nSamples += samples.length;
     const stretch = Math.max(1, Math.round(this.#rate / PEAKS_PER_SECOND));
@@ -132,6 +131,7 @@ export class Recorder {
     this.#status.textContent = on ? "Recording" : this.#clip ? "Recorded" : "Ready to record";
     this.#clock.textContent = tenths(this.#seconds);
     this.#after.hidden = on || !this.#clip;
+    find("#record-classify").hidden = this.#atOnce.checked;
     this.#showListen();
     this.#draw();
   }

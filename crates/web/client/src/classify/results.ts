@@ -245,7 +245,7 @@ export class Results {
 
   #retryButton(item: Item, small = false): HTMLElement | null {
     if (!item.clip) return null;
-    return h("button", { class: `btn ${small ? "btn-small btn-quiet" : "btn-small"}`, type: "button", "aria-label": `Try ${item.name} again`, onclick: () => this.queue().retry(item) }, icon("again"), "Try again");
+    return h("button", { class: `btn ${small ? "btn-small btn-quiet" : "btn-small"}`, type: "button", "aria-label": `Try again: ${item.name}`, onclick: () => this.queue().retry(item) }, icon("again"), "Try again");
   }
 
   async #toggle(item: Item): Promise<void> {
