@@ -429,3 +429,28 @@ fn what_is_tracked_goes_to_mlflows_database_and_comes_back() {
     let errors = place.complaint(1, &["import", "mlflow-sqlite", "clips/hum/hum_0.wav"]);
     assert!(errors.contains("no SQLite database"), "{errors}");
 }
+
+#[test]
+fn a_run_that_goes_on_after_a_kill_is_the_same_run_with_each_epoch_once() {
+    let place = Place::with_collection();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("biophony"))
+        .current_dir(place.path("."))
+        .args(["run", "--data", "clips", "--set", "train.epochs=300"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    while !place.has_checkpoint(".biophony") && child.try_wait().expect("a child").is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().expect("is ours");
+    child.wait().expect("ends");
+    place.expect(0, &["run", "--resume"]);
+    let store = store(&place);
+    let runs = runs(&store, "clips");
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].info.status, RunStatus::Finished);
+    assert_eq!(value_of(&runs[0].data.tags, "biophony.error"), None);
+    let all: Vec<i64> = (0..300).collect();
+    assert_eq!(steps(&store, &runs[0], "val_loss"), all);
+}

@@ -344,10 +344,13 @@ fn reopen(store: &SqliteStore, id: &RunId) -> biophony_tracking::Result<RunInfo>
         },
     )?;
     let run = store.get_run(id)?;
-    // What it is about to log has not been sent.
-    if value_of(&run.data.tags, COPIED_TO).is_some() {
-        store.delete_tag(id, COPIED_TO)?;
+    // What it is about to log has not been sent, and how it ended was not its end.
+    for key in [COPIED_TO, tag::ERROR] {
+        if value_of(&run.data.tags, key).is_some() {
+            store.delete_tag(id, key)?;
+        }
     }
+    store.set_tag(id, Tag::new(tag::PID, std::process::id().to_string()))?;
     Ok(run.info)
 }
 
