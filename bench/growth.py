@@ -61,7 +61,8 @@ def rows(programs, folder):
     for clips in [50, 100, 200, 400]:
         collection = folder / f"clips-{clips}"
         write_collection(collection, clips)
-        found = whole_run([programs / "biophony", "--home", folder / "home", "train", collection, "--epochs", "3"])
+        home = folder / f"home-{clips}"
+        found = whole_run([programs / "biophony", "--home", home, "train", collection, "--epochs", "3"])
         yield row("whole run of 3 epochs: clips of 3 s", clips, found, found[0] / clips)
 
 

@@ -38,10 +38,12 @@ def main():
         bench.write_sounds()
         for row in rows(folder):
             if options.only in row["work"]:
-                bench.time_row(**row)
+                bench.attempt(row["work"], lambda row=row: bench.time_row(**row))
         if options.data and options.only in "whole training run":
-            bench.time_runs()
+            bench.attempt("whole training run", bench.time_runs)
         bench.write()
+    if bench.failed:
+        raise SystemExit(f"failed: {', '.join(bench.failed)}")
 
 
 def read_options():
@@ -125,7 +127,16 @@ class Bench:
     def __init__(self, options, folder):
         self.options, self.folder = options, folder
         self.rows, self.versions = [], {"python": platform.python_version()}
+        self.failed = []
         self.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    def attempt(self, name, time):
+        """One row that fails does not take the others along."""
+        try:
+            time()
+        except Exception as error:
+            self.failed.append(name)
+            print(f"{name}: {error!r}", file=sys.stderr, flush=True)
 
     def write_sounds(self):
         script = HERE / "peers" / "write_sounds.py"
@@ -256,7 +267,7 @@ def whole_run(command, environment):
     )
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
-        raise SystemExit(f"{command[0]} failed")
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with status {status}")
     return time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
