@@ -94,14 +94,7 @@ impl Objects {
         match measure(&path) {
             Ok(found) if found.content == content => Ok(path),
             Ok(_) => Err(PipelineError::DamagedArtifact { content, path }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(PipelineError::MissingArtifact { content, path })
-            }
-            Err(source) => Err(PipelineError::Io {
-                action: "read",
-                path,
-                source,
-            }),
+            Err(error) => Err(unreadable(content, path, error)),
         }
     }
 
@@ -111,14 +104,7 @@ impl Objects {
         match fs::read(&path) {
             Ok(bytes) if ContentHash::of(&bytes) == content => Ok(bytes),
             Ok(_) => Err(PipelineError::DamagedArtifact { content, path }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(PipelineError::MissingArtifact { content, path })
-            }
-            Err(source) => Err(PipelineError::Io {
-                action: "read",
-                path,
-                source,
-            }),
+            Err(error) => Err(unreadable(content, path, error)),
         }
     }
 
@@ -156,6 +142,18 @@ impl Objects {
             path: self.folder.clone(),
             source,
         })
+    }
+}
+
+/// Why content cannot be read: most often, it is not there.
+fn unreadable(content: ContentHash, path: PathBuf, source: io::Error) -> PipelineError {
+    match source.kind() {
+        io::ErrorKind::NotFound => PipelineError::MissingArtifact { content, path },
+        _ => PipelineError::Io {
+            action: "read",
+            path,
+            source,
+        },
     }
 }
 

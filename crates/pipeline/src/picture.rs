@@ -61,8 +61,8 @@ impl Graph {
     /// There is no style in it, so that a page may forbid those it does not know.
     /// Its own reaches `.pipeline-graph`, below it the boxes by their state (`.ran`,
     /// `.cached`, `.failed`, `.skipped`, `.running`; `.step` without a run,
-    /// `.source`) with `rect`, `text` and `.below`, and the arrows with `path` and
-    /// `.tip`.
+    /// `.source`) with `rect`, `text` and `.s` for the small one, and the arrows with
+    /// `path` and `.tip`.
     pub fn to_page_svg(
         &self,
         run: Option<&RunRecord>,

@@ -26,9 +26,9 @@ const FAILED: &str = "#b3261e";
 /// The same in the dark, for readers who prefer it.
 const DARK: &str = "\
 @media(prefers-color-scheme:dark){.pipeline-graph text{fill:#e6ece9}\
-.pipeline-graph rect{fill:#1b2420}.pipeline-graph .below{fill:#8fa099}\
-.pipeline-graph .ran rect{stroke:#7fd1a4}.pipeline-graph .ran .below{fill:#7fd1a4}\
-.pipeline-graph .failed rect{stroke:#ff8a80}.pipeline-graph .failed .below{fill:#ff8a80}}";
+.pipeline-graph rect{fill:#1b2420}.pipeline-graph .s{fill:#8fa099}\
+.pipeline-graph .ran rect{stroke:#7fd1a4}.pipeline-graph .ran .s{fill:#7fd1a4}\
+.pipeline-graph .failed rect{stroke:#ff8a80}.pipeline-graph .failed .s{fill:#ff8a80}}";
 
 /// What one box says.
 struct Label {
@@ -147,7 +147,7 @@ impl Sheet<'_> {
         if !below.is_empty() {
             let _ = write!(
                 svg,
-                "<text class=\"below\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\" \
+                "<text class=\"s\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\" \
                  font-size=\"11\" fill=\"{color}\">{}</text>",
                 y + 35.0,
                 escape(below)

@@ -338,14 +338,8 @@ fn tracked(tracking: &dyn TrackingStore, run: &str) -> Vec<Tracked> {
         .unwrap_or_default()
 }
 
-/// The picture without its own style, which pages give it: what is inline would not
-/// be allowed to count.
+/// The picture; each of its steps leads to what is said of it below.
 fn picture(record: &RunRecord) -> String {
-    let svg = record.graph.to_svg(Some(record));
-    match (svg.find("<style>"), svg.find("</style>")) {
-        (Some(start), Some(end)) if start < end => {
-            format!("{}{}", &svg[..start], &svg[end + "</style>".len()..])
-        }
-        _ => svg,
-    }
+    let link = |step: &str| Some(format!("#step-{step}"));
+    record.graph.to_page_svg(Some(record), link)
 }
