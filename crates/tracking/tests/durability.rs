@@ -8,7 +8,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use biophony_tracking::{CreateRun, ExperimentId, Metric, RunId, SqliteStore, TrackingStore};
+use biophony_tracking::{
+    CreateRun, ExperimentId, Metric, RunId, Search, SqliteStore, TrackingStore, ViewType,
+};
 
 const CHILD: &str = "TRACKING_TEST_DATABASE";
 const RUN: &str = "TRACKING_TEST_RUN";
@@ -122,5 +124,28 @@ fn stores_on_one_file_do_not_lose_each_others_writes() {
     for writer in 0..10 {
         let history = store.metric_history(&run, &format!("m{writer}"), None, None);
         assert_eq!(history.expect("a history").items.len(), 30);
+    }
+}
+
+#[test]
+fn a_new_database_may_be_opened_by_many_at_the_same_instant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for attempt in 0..200 {
+        let database = folder.path().join(format!("{attempt}.db"));
+        let together = std::sync::Barrier::new(16);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    together.wait();
+                    new_run(&SqliteStore::open(&database).expect("opens"));
+                });
+            }
+        });
+        let store = SqliteStore::open(&database).expect("opens");
+        let experiments = [ExperimentId::default_experiment()];
+        let found = store
+            .search_runs(&experiments, &Search::default(), ViewType::ActiveOnly)
+            .expect("finds");
+        assert_eq!(found.items.len(), 16);
     }
 }

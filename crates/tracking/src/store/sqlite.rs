@@ -37,10 +37,10 @@ pub use import::Imported;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::error::{Result, TrackingError};
 
@@ -143,7 +143,7 @@ impl SqliteStore {
                     | OpenFlags::SQLITE_OPEN_CREATE
                     | OpenFlags::SQLITE_OPEN_NO_MUTEX,
             )?;
-            prepare(&connection)?;
+            prepare_patiently(&connection)?;
             Ok(connection)
         };
         open().map_err(|source| TrackingError::Open {
@@ -190,6 +190,25 @@ impl SqliteStore {
 /// is whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sets up a connection to a file that others may be making at this moment.
+///
+/// SQLite turns a connection away at once, whatever its timeout, when it wants to
+/// switch a new file to write-ahead logging while another one does.
+fn prepare_patiently(connection: &Connection) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    loop {
+        match prepare(connection) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && began.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Sets up a fresh connection.
