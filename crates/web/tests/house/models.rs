@@ -242,7 +242,7 @@ fn version_with_prediction(house: &House, pipeline_run: &str, probability: f32) 
     let experiment = house.experiment(&format!("parity {probability}"));
     let run = house.run(&experiment, "trained", 2);
     let table = format!(
-        "path,label,probability,accepted,truth,part,fold\nowl/a.wav,owl,{probability},true,owl,test,\n"
+        "path,label,probability,accepted,truth,part,fold\nowl/a.wav,owl,{probability},true,owl,test,split\n"
     );
     house.file(&run, "predictions.csv", table.as_bytes());
     let version = biophony_tracking::CreateModelVersion {

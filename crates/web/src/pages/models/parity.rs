@@ -133,16 +133,15 @@ impl Parity {
     }
 }
 
-/// The recordings that the very network of the bundle was tested on. In a
-/// cross-validation others were tested.
+/// The recordings that the bundle's network was tested on. In a cross-validation
+/// several networks were tested, none of which is the bundle's.
 fn tested(artifacts: &ArtifactStore, run: &Run) -> Option<Vec<Row>> {
     let table = read_small(artifacts, run, "predictions.csv")?;
     let rows = csv::Reader::from_reader(&table[..]).into_deserialize();
-    let rows: Vec<Row> = rows.collect::<Result<_, _>>().ok()?;
-    let is_tested = |row: &Row| {
-        row.part.as_deref() == Some("test") && row.fold.as_deref().unwrap_or_default().is_empty()
-    };
-    Some(rows.into_iter().filter(is_tested).collect())
+    let mut rows: Vec<Row> = rows.collect::<Result<_, _>>().ok()?;
+    rows.retain(|row| row.part.as_deref() == Some("test"));
+    let is_one = rows.iter().all(|row| row.fold == rows[0].fold);
+    is_one.then_some(rows)
 }
 
 /// The content of each audited recording.
