@@ -146,7 +146,7 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) fresh: bool,
     /// Go on with the newest run that did not come to its end, or with the one named, under its own
-    /// settings; only those of [run] may be changed
+    /// settings; only those of the section `run` may be changed
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest",
           conflicts_with_all = ["data", "manifest", "folds", "compare_naive", "fresh"])]
     pub(crate) resume: Option<String>,
@@ -532,7 +532,7 @@ pub(crate) struct ServeArguments {
     /// Answer to this host name, too, beside local and private ones; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
-    /// Take changes from pages of this origin, too, such as https://lab.example; may be repeated
+    /// Take changes from pages of this origin, too, such as `https://lab.example`; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
 }
