@@ -57,8 +57,13 @@ pub(super) fn draw(
     };
     let (width, height) = sheet.size();
 
+    // What is one picture to a reader has no links in it.
+    let role = match labels.iter().any(|label| label.link.is_some()) {
+        true => "group",
+        false => "img",
+    };
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"pipeline-graph\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"pipeline-graph\" role=\"{role}\" \
          viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"system-ui, sans-serif\" font-size=\"14\">\n<title>Pipeline {}</title>\n",
         escape(&graph.pipeline)
