@@ -53,7 +53,7 @@ pub(crate) struct Report {
     pub(crate) folds: Vec<Fold>,
     /// One per training run (one, or one per fold).
     pub(crate) training: Vec<TrainingCurves>,
-    /// Thresholds for wanted precisions, worked out on the validation part.
+    /// Thresholds for wanted precisions, worked out where the network was calibrated.
     pub(crate) thresholds: Vec<WantedPrecision>,
     /// The most confident mistakes, worst first.
     pub(crate) mistakes: Vec<Mistake>,

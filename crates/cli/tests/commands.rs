@@ -145,6 +145,23 @@ fn cross_validation_tests_every_recording_once() {
 }
 
 #[test]
+fn folds_keep_a_validation_part_only_to_choose_an_epoch() {
+    let place = Place::with_collection();
+    let parts = |monitor: &str| {
+        let monitor = format!("train.monitor={monitor}");
+        let arguments = ["train", "clips", "--folds", "2", "--epochs", "1", "--json"];
+        let arguments = [&arguments[..], &["--set", &monitor]].concat();
+        let figures = json(&place.expect(0, &arguments));
+        let fold = &figures["folds"][0];
+        ["n_train", "n_validation", "n_test"].map(|part| fold[part].as_u64().unwrap())
+    };
+    assert_eq!(parts("last"), [15, 0, 15]);
+    let [train, validation, test] = parts("loss");
+    assert!(validation > 0);
+    assert_eq!([train + validation, test], [15, 15]);
+}
+
+#[test]
 fn a_manifest_decides_labels_and_folds() {
     let place = Place::with_collection();
     let mut table = String::from("path,label,fold\n");

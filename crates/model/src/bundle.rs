@@ -94,7 +94,8 @@ pub struct Calibration {
     /// Clips whose best probability is below this are called unknown. None
     /// until someone sets it.
     pub threshold: Option<f32>,
-    /// The threshold for each wanted precision, worked out on the validation part.
+    /// The threshold for each wanted precision, worked out on the validation part or,
+    /// where the folds of a cross-validation have none, on all folds.
     pub thresholds: Vec<PrecisionThreshold>,
 }
 

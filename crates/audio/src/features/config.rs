@@ -157,11 +157,7 @@ impl TryFrom<FeatureSettings> for FeatureConfig {
 impl From<FeatureConfig> for FeatureSettings {
     /// The settings with nothing left to a default, as they travel in a bundle.
     fn from(config: FeatureConfig) -> Self {
-        Self {
-            win_length: Some(config.win_length),
-            fmax: Some(config.fmax),
-            ..config.settings
-        }
+        config.settings
     }
 }
 
@@ -189,6 +185,13 @@ impl FeatureConfig {
         }
         let fmax = check_band(&settings)?;
         settings.scale.check()?;
+        // Nothing stays left to a default, so that what was written and read again
+        // is equal to what was written.
+        let settings = FeatureSettings {
+            win_length: Some(win_length),
+            fmax: Some(fmax),
+            ..settings
+        };
         Ok(Self {
             settings,
             win_length,
@@ -198,7 +201,7 @@ impl FeatureConfig {
 
     /// The settings with nothing left to a default.
     pub fn settings(&self) -> FeatureSettings {
-        self.clone().into()
+        self.settings.clone()
     }
 
     /// Samples per second that sounds are brought to first.
@@ -437,7 +440,7 @@ mod tests {
         let config: FeatureConfig = serde_json::from_str(json).expect("valid");
         let written = serde_json::to_string(&config).expect("serializes");
         let again: FeatureConfig = serde_json::from_str(&written).expect("its own words");
-        assert_eq!(again.settings(), config.settings(), "{written}");
+        assert_eq!(again, config, "{written}");
         config
     }
 

@@ -102,7 +102,8 @@ fn metric_panel(runs: &[TrainingCurves]) -> Option<CurvePanel> {
     };
     let mut panel = Panel::new(name, runs, [0.0, 1.0])?;
     panel.draw(runs, LineKind::Validation, metric);
-    Some(panel.finish(runs, LegendCorner::Bottom))
+    let was_watched = !panel.drawing.lines.is_empty();
+    was_watched.then(|| panel.finish(runs, LegendCorner::Bottom))
 }
 
 /// Where the lines leave room for the legend.
@@ -251,6 +252,18 @@ mod tests {
                 "{ticks:?}"
             );
         }
+    }
+
+    #[test]
+    fn without_a_validation_part_there_is_the_training_loss_alone() {
+        let mut run = run(&[2.0, 1.0]);
+        for epoch in &mut run.epochs {
+            epoch.validation_loss = None;
+            epoch.validation_metric = None;
+        }
+        let panels = panels(&[run]);
+        assert_eq!(panels.len(), 1);
+        assert_eq!((panels[0].lines.len(), panels[0].legend.len()), (1, 1));
     }
 
     #[test]

@@ -275,7 +275,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     value(
         "split.validation",
-        "The share of recordings that decides when to stop and calibrates.",
+        "The share of recordings that calibrates and, with train.monitor, decides which epoch is kept. Folds are calibrated on each other and need none unless an epoch is chosen.",
     ),
     value("split.test", "The share of recordings that is judged."),
     value(
@@ -308,7 +308,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     value(
         "evaluate.precision",
-        "The precision that accepted answers shall have, 0 to accept all; the threshold for it is worked out on the validation part.",
+        "The precision that accepted answers shall have, 0 to accept all; the threshold for it is worked out on the validation part or, where folds have none, on all folds.",
     ),
     value(
         "evaluate.bootstrap",

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use biophony_model::{Evaluation, Existing, FrontEnd};
+use biophony_model::{Evaluation, Existing, FrontEnd, Trained};
 use biophony_pipeline::{Folder, Json, Output, Pipeline, StepContext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -107,15 +107,24 @@ impl Evaluator<'_> {
             front_end: self.front_end,
             examples: &features.examples,
         };
-        let mut networks = networks.into_iter();
-        let mut fit = |division: &Division| -> Result<Fit> {
-            let network = networks.next().context("one network per division")?;
-            bench.fit(division.clone(), network.0)
-        };
         // In the order in which the steps were added.
-        let judged = plan.judged.iter().map(&mut fit).collect::<Result<_>>()?;
-        let naive_fits: Vec<Fit> = plan.naive.iter().map(&mut fit).collect::<Result<_>>()?;
-        let deployed = plan.deployed.as_ref().map(&mut fit).transpose()?;
+        let mut networks = networks.into_iter();
+        let mut with_network = |division: &Division| -> Result<(Division, Trained)> {
+            let network = networks.next().context("one network per division")?;
+            Ok((division.clone(), network.0))
+        };
+        let mut fit = |divisions: &[Division]| -> Result<Vec<Fit>> {
+            let networks = divisions.iter().map(&mut with_network);
+            bench.fit(networks.collect::<Result<_>>()?)
+        };
+        let (judged, naive_fits) = (fit(&plan.judged)?, fit(&plan.naive)?);
+        let deployed = match &plan.deployed {
+            Some(division) => {
+                let (division, trained) = with_network(division)?;
+                Some(bench.fit_deployed(division, trained, &judged)?)
+            }
+            None => None,
+        };
         let fits = Fits { judged, deployed };
 
         let usable = collection.usable()?;

@@ -1,5 +1,11 @@
-//! One division's network put to the test: calibrated on the validation part,
-//! its test part scored once.
+//! Networks put to the test: each calibrated on recordings that it was not
+//! trained on and is not judged by, its test part scored once.
+//!
+//! What a network is calibrated on is its validation part. Folds that have none
+//! are calibrated on each other's test parts, which leaves them more to learn from:
+//! a temperature found with the networks of the other folds suits one that was
+//! trained alike on nearly the same recordings, and its own test part stays
+//! untouched.
 
 use anyhow::Result;
 use biophony_dataset::Part;
@@ -49,33 +55,93 @@ pub(crate) struct Workbench<'a> {
     pub(crate) examples: &'a [Example],
 }
 
+/// A network and what it says of recordings that it was not trained on.
+struct Scored {
+    division: Division,
+    trained: Trained,
+    validation: Vec<Answer>,
+    test: Vec<Answer>,
+}
+
+/// What a network says of one recording, before calibration.
+struct Answer {
+    recording: usize,
+    scores: Vec<f32>,
+}
+
 impl Workbench<'_> {
-    /// Calibrates and tests the network that was trained on a division.
-    pub(crate) fn fit(&self, division: Division, trained: Trained) -> Result<Fit> {
-        let validation: Vec<Example> = self
-            .examples
-            .iter()
-            .zip(&division.parts)
-            .filter(|(_, part)| **part == Part::Validation)
-            .map(|(example, _)| example.clone())
+    /// Calibrates and tests networks whose test parts are judged together.
+    pub(crate) fn fit(&self, networks: Vec<(Division, Trained)>) -> Result<Vec<Fit>> {
+        let scored: Vec<Scored> = networks
+            .into_iter()
+            .map(|(division, trained)| self.score(division, trained))
+            .collect::<Result<_>>()?;
+        let calibrations: Vec<Calibration> = (0..scored.len())
+            .map(|place| self.calibrate(&evidence(&scored, place)))
             .collect();
-        let calibration = self.calibrate(&trained, &validation)?;
-        let test = self.test(&trained, &calibration, &division)?;
-        Ok(Fit {
+        let fits = scored.into_iter().zip(calibrations);
+        Ok(fits
+            .map(|(scored, calibration)| scored.fit(calibration))
+            .collect())
+    }
+
+    /// Calibrates a network that is not judged itself, if it has no validation part
+    /// by what the judged networks say of their test parts.
+    pub(crate) fn fit_deployed(
+        &self,
+        division: Division,
+        trained: Trained,
+        judged: &[Fit],
+    ) -> Result<Fit> {
+        let scored = self.score(division, trained)?;
+        let calibration = if scored.validation.is_empty() {
+            let tested = judged.iter().flat_map(|fit| &fit.test);
+            let answers = tested.map(|tested| (tested.recording, &tested.scores[..]));
+            self.calibrate(&answers.collect::<Vec<_>>())
+        } else {
+            self.calibrate(&pairs(&scored.validation).collect::<Vec<_>>())
+        };
+        Ok(scored.fit(calibration))
+    }
+
+    fn score(&self, division: Division, trained: Trained) -> Result<Scored> {
+        Ok(Scored {
+            validation: self.ask(&trained, &division, Part::Validation)?,
+            test: self.ask(&trained, &division, Part::Test)?,
             division,
             trained,
-            calibration,
-            test,
         })
     }
 
-    /// Fits temperature and thresholds on the validation part.
-    fn calibrate(&self, trained: &Trained, validation: &[Example]) -> Result<Calibration> {
-        if validation.is_empty() {
-            return Ok(Calibration::default());
+    /// What a network says of one part.
+    fn ask(&self, trained: &Trained, division: &Division, part: Part) -> Result<Vec<Answer>> {
+        let recordings: Vec<usize> = (0..division.parts.len())
+            .filter(|&recording| division.parts[recording] == part)
+            .collect();
+        let examples: Vec<Example> = recordings
+            .iter()
+            .map(|&recording| self.examples[recording].clone())
+            .collect();
+        let Trained {
+            network,
+            normalizer,
+            ..
+        } = trained;
+        let scores = score(network, normalizer, self.front_end, &examples)?;
+        let answers = recordings.into_iter().zip(scores);
+        Ok(answers
+            .map(|(recording, scores)| Answer { recording, scores })
+            .collect())
+    }
+
+    /// Fits temperature and thresholds to answers: recordings and scores.
+    fn calibrate(&self, answers: &[(usize, &[f32])]) -> Calibration {
+        if answers.is_empty() {
+            return Calibration::default();
         }
-        let truth: Vec<usize> = validation.iter().map(|example| example.label).collect();
-        let scores = self.score(trained, validation)?;
+        let label = |&(recording, _): &(usize, &[f32])| self.examples[recording].label;
+        let truth: Vec<usize> = answers.iter().map(label).collect();
+        let scores: Vec<Vec<f32>> = answers.iter().map(|(_, scores)| scores.to_vec()).collect();
         let TemperatureFit { temperature, .. } = fit_temperature(&truth, &scores);
         let probabilities: Vec<Vec<f32>> = scores
             .iter()
@@ -99,47 +165,121 @@ impl Workbench<'_> {
             .iter()
             .find(|one| set > 0.0 && one.wanted_precision == set)
             .and_then(|one| one.search.threshold());
-        Ok(Calibration {
+        Calibration {
             temperature,
             threshold,
             thresholds,
-        })
+        }
+    }
+}
+
+/// What the network at one place may be calibrated on: its validation part, or the
+/// test parts of all others.
+fn evidence(scored: &[Scored], place: usize) -> Vec<(usize, &[f32])> {
+    let own = &scored[place];
+    if !own.validation.is_empty() {
+        return pairs(&own.validation).collect();
+    }
+    let others = scored
+        .iter()
+        .enumerate()
+        .filter(|&(other, _)| other != place);
+    others.flat_map(|(_, other)| pairs(&other.test)).collect()
+}
+
+fn pairs(answers: &[Answer]) -> impl Iterator<Item = (usize, &[f32])> {
+    answers
+        .iter()
+        .map(|answer| (answer.recording, &answer.scores[..]))
+}
+
+impl Scored {
+    fn fit(self, calibration: Calibration) -> Fit {
+        let test = self.test.into_iter().map(|answer| Tested {
+            recording: answer.recording,
+            probabilities: calibrated(&answer.scores, calibration.temperature),
+            scores: answer.scores,
+        });
+        Fit {
+            test: test.collect(),
+            division: self.division,
+            trained: self.trained,
+            calibration,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use biophony_model::{Normalizer, StopReason};
+    use biophony_nn::{Layer, Network, NetworkSpec, Shape};
+
+    use super::*;
+
+    fn scored(validation: &[usize], test: &[usize]) -> Scored {
+        let spec = NetworkSpec {
+            input: Shape {
+                height: 1,
+                width: 1,
+                channels: 1,
+            },
+            layers: vec![Layer::Dense { outputs: 2 }],
+        };
+        let example = Example {
+            name: String::new(),
+            label: 0,
+            features: biophony_audio::Spectrogram::new(1, 1, vec![0.0]),
+        };
+        let answers = |recordings: &[usize]| {
+            let answer = |&recording: &usize| Answer {
+                recording,
+                scores: vec![0.5, 0.5],
+            };
+            recordings.iter().map(answer).collect()
+        };
+        Scored {
+            division: Division {
+                name: String::new(),
+                parts: Vec::new(),
+            },
+            trained: Trained {
+                network: Network::new(&spec, 1).unwrap(),
+                normalizer: Normalizer::fit(&[example]).unwrap(),
+                history: Vec::new(),
+                best_epoch: 0,
+                stopped: StopReason::Finished,
+            },
+            validation: answers(validation),
+            test: answers(test),
+        }
     }
 
-    fn test(
-        &self,
-        trained: &Trained,
-        calibration: &Calibration,
-        division: &Division,
-    ) -> Result<Vec<Tested>> {
-        let recordings: Vec<usize> = (0..division.parts.len())
-            .filter(|&recording| division.parts[recording] == Part::Test)
-            .collect();
-        let examples: Vec<Example> = recordings
+    #[track_caller]
+    fn check_evidence(networks: &[(&[usize], &[usize])], expected: &[&[usize]]) {
+        let networks: Vec<Scored> = networks
             .iter()
-            .map(|&recording| self.examples[recording].clone())
+            .map(|(validation, test)| scored(validation, test))
             .collect();
-        let scores = self.score(trained, &examples)?;
-        let tested = recordings
-            .into_iter()
-            .zip(scores)
-            .map(|(recording, scores)| {
-                let probabilities = calibrated(&scores, calibration.temperature);
-                Tested {
-                    recording,
-                    scores,
-                    probabilities,
-                }
-            });
-        Ok(tested.collect())
+        for (place, expected) in expected.iter().enumerate() {
+            let found = evidence(&networks, place);
+            let found: Vec<usize> = found.iter().map(|(recording, _)| *recording).collect();
+            assert_eq!(found, *expected, "network {place}");
+        }
     }
 
-    fn score(&self, trained: &Trained, examples: &[Example]) -> Result<Vec<Vec<f32>>> {
-        Ok(score(
-            &trained.network,
-            &trained.normalizer,
-            self.front_end,
-            examples,
-        )?)
+    #[test]
+    fn a_validation_part_calibrates_its_own_network() {
+        check_evidence(&[(&[0, 1], &[2, 3]), (&[2], &[0, 1])], &[&[0, 1], &[2]]);
+    }
+
+    #[test]
+    fn without_one_folds_are_calibrated_on_the_test_parts_of_the_others() {
+        let folds: [(&[usize], &[usize]); 3] = [(&[], &[0]), (&[], &[1, 2]), (&[], &[3])];
+        check_evidence(&folds, &[&[1, 2, 3], &[0, 3], &[0, 1, 2]]);
+    }
+
+    #[test]
+    fn one_network_alone_without_one_is_not_calibrated() {
+        check_evidence(&[(&[], &[0, 1])], &[&[]]);
     }
 }

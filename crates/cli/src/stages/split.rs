@@ -36,7 +36,8 @@ pub(crate) struct Plan {
     /// Divisions whose test parts are judged; each recording is tested at most once.
     pub(crate) judged: Vec<Division>,
     /// What the model in the bundle is trained on, where that is not the one
-    /// division judged: after a cross-validation, everything but a validation part.
+    /// division judged: after a cross-validation, everything but a validation part
+    /// if one is needed.
     pub(crate) deployed: Option<Division>,
     /// The judged divisions once more, regardless of which recordings belong
     /// together; empty unless asked for.
@@ -63,7 +64,12 @@ pub(super) fn add(
     compare_naive: bool,
     reviewed: Reviewed,
 ) -> Output<Json<Plan>> {
-    let config = settings.split;
+    let mut config = settings.split;
+    // Where no epoch is chosen, folds can be calibrated on each other, and all that
+    // a fold does not test is there to learn from.
+    if folds.is_some() && !settings.train.chooses_epoch() {
+        config.validation = 0.0;
+    }
     let params = json!({
         "split": config,
         "folds": folds.map(|folds| folds.to_string()),
@@ -309,7 +315,8 @@ impl Plan {
     }
 }
 
-/// Takes a validation part out of the recordings `among`; all others are for test.
+/// Takes a validation part, if the settings want one, out of the recordings `among`;
+/// all others are for test.
 fn validate_within(
     usable: &Usable,
     config: &SplitConfig,

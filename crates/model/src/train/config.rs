@@ -145,6 +145,11 @@ const MAX_EPOCHS: f64 = 100_000.0;
 const MAX_MEMBERS: f64 = 16.0;
 
 impl TrainingConfig {
+    /// Whether a validation part decides which epoch is kept or when training ends.
+    pub fn chooses_epoch(&self) -> bool {
+        self.monitor != Monitor::Last
+    }
+
     /// Whether every value makes sense.
     ///
     /// # Errors

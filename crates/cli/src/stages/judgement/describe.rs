@@ -76,11 +76,14 @@ impl Session<'_> {
                     .to_owned(),
             );
         }
-        if self.plan.deployed.is_some() {
-            notes.push(
-                "The model in the bundle was trained on all recordings but a validation part; the figures are those of the folds."
-                    .to_owned(),
-            );
+        if let Some(deployed) = &self.plan.deployed {
+            let but = match deployed.parts.contains(&Part::Validation) {
+                true => " but a validation part",
+                false => "",
+            };
+            notes.push(format!(
+                "The model in the bundle was trained on all recordings{but}; the figures are those of the folds."
+            ));
         }
         notes
     }
