@@ -271,9 +271,24 @@ class Trainer:
         return windows[:, None].contiguous(memory_format=torch.channels_last), targets
 
     def window(self, features, augment):
-        last = features.shape[1] - self.n_frames
+        pace = shift = None
+        if np.random.rand() < augment["pace_probability"]:
+            greatest = math.log(augment["pace_factor"])
+            pace = math.exp(np.random.uniform(-greatest, greatest))
+        if np.random.rand() < augment["pitch_probability"]:
+            greatest = augment["pitch_share"] * len(features)
+            shift = np.random.uniform(-greatest, greatest)
+        span = 1 + math.ceil((self.n_frames - 1) * (pace or 1))
+        last = max(0, features.shape[1] - span)
         first = np.random.randint(last + 1) if augment["random_crop"] else last // 2
-        window = features[:, first : first + self.n_frames]
+        if pace is None:
+            window = features[:, first : first + self.n_frames]
+        else:
+            places = first + torch.arange(self.n_frames) * pace
+            window = between(features, 1, places, lambda place: place % features.shape[1])
+        if shift is not None:
+            places = (torch.arange(len(window)) - shift).clamp(0, len(window) - 1)
+            window = between(window, 0, places, lambda place: place.clamp(max=len(window) - 1))
         if np.random.rand() < augment["roll_probability"]:
             window = window.roll(np.random.randint(self.n_frames), 1)
         return window
@@ -306,6 +321,14 @@ class Trainer:
         owners = torch.tensor(owners)
         sums = torch.zeros(len(clips), self.n_classes).index_add_(0, owners, torch.cat(scores))
         return sums / owners.bincount(minlength=len(clips))[:, None]
+
+
+def between(values, axis, places, inside):
+    """Values along an axis at fractional places, interpolated between neighbours."""
+    low = places.floor()
+    neighbours = [values.index_select(axis, inside(low.long() + step)) for step in (0, 1)]
+    share = (places - low).float()
+    return torch.lerp(*neighbours, share if axis == 1 else share[:, None])
 
 
 def happens(probability, n):

@@ -5,15 +5,16 @@
 //! mean a Fourier transform for every clip and epoch, which costs more than the
 //! training step itself; here a window costs well under a millisecond. What is
 //! lost is phase: noise and backgrounds are added as power, which is what two
-//! unrelated sounds do on average. Time stretching and pitch shifting, which do
-//! not survive this simplification, are not offered.
+//! unrelated sounds do on average. Tempo and pitch change by interpolation, which
+//! blurs a little.
 //!
-//! The order: a random window, time roll, gain, noise, background, and after
-//! normalization masks (SpecAugment, Park et al. 2019) filled with the mean.
+//! The order: a random window, faster or slower, higher or lower; time roll, gain,
+//! noise, background, and after normalization masks (SpecAugment, Park et al. 2019) filled with the mean.
 //! Mixing two examples with their labels (mixup, Zhang et al. 2018) concerns a
 //! whole batch and is done by [`crate::train`](mod@crate::train), with the settings from here.
 
 mod power;
+mod warp;
 
 use biophony_audio::Spectrogram;
 use rand::RngExt;
@@ -24,6 +25,7 @@ use crate::error::ModelError;
 use crate::normalize::Normalizer;
 use crate::prepare::{Example, FrontEnd};
 use power::{NoiseShape, PowerScale};
+use warp::Warp;
 
 /// Which random variations are made, how often and how strongly.
 ///
@@ -34,6 +36,14 @@ pub struct AugmentConfig {
     /// Whether a window is taken from anywhere in a longer clip, or always from
     /// its middle.
     pub random_crop: bool,
+    /// How often a window is read faster or slower than it was recorded.
+    pub pace_probability: f64,
+    /// The greatest factor of that: 1.25 for up to a quarter faster or slower.
+    pub pace_factor: f64,
+    /// How often a window is moved up or down in pitch.
+    pub pitch_probability: f64,
+    /// The greatest move, as a share of the bands.
+    pub pitch_share: f64,
     /// How often a window is rotated in time by a random amount.
     pub roll_probability: f64,
     /// How often the level is changed.
@@ -71,6 +81,10 @@ impl Default for AugmentConfig {
     fn default() -> Self {
         Self {
             random_crop: true,
+            pace_probability: 0.0,
+            pace_factor: 1.25,
+            pitch_probability: 0.0,
+            pitch_share: 0.05,
             roll_probability: 1.0,
             gain_probability: 1.0,
             gain_db: 6.0,
@@ -94,6 +108,8 @@ impl AugmentConfig {
     pub fn none() -> Self {
         Self {
             random_crop: false,
+            pace_probability: 0.0,
+            pitch_probability: 0.0,
             roll_probability: 0.0,
             gain_probability: 0.0,
             noise_probability: 0.0,
@@ -111,6 +127,9 @@ impl AugmentConfig {
     /// Names the first that does not.
     pub fn check(&self) -> Result<(), ModelError> {
         for (field, value) in [
+            ("augment.pace_probability", self.pace_probability),
+            ("augment.pitch_probability", self.pitch_probability),
+            ("augment.pitch_share", self.pitch_share),
             ("augment.roll_probability", self.roll_probability),
             ("augment.gain_probability", self.gain_probability),
             ("augment.noise_probability", self.noise_probability),
@@ -125,6 +144,7 @@ impl AugmentConfig {
         ] {
             check_range(field, value, [0.0, 1.0])?;
         }
+        check_range("augment.pace_factor", self.pace_factor, [1.0, 4.0])?;
         check_range("augment.gain_db", self.gain_db, [0.0, 60.0])?;
         check_range("augment.mixup_alpha", self.mixup_alpha, [1e-3, 100.0])?;
         check_range("augment.time_masks", self.time_masks as f64, [0.0, 64.0])?;
@@ -198,7 +218,8 @@ impl<'a> Augmenter<'a> {
     /// - `window`: `[bands, frames]`, row-major
     pub(crate) fn draw(&self, index: usize, rng: &mut ChaCha8Rng, window: &mut [f32]) {
         let config = self.config;
-        self.crop(&self.examples[index].features, rng, window);
+        let warp = self.warp(rng);
+        self.crop(&self.examples[index].features, warp, rng, window);
         if happens(config.gain_probability, rng) {
             let decibels = rng.random_range(-config.gain_db..=config.gain_db);
             self.scale.change_level(window, decibels as f32);
@@ -223,9 +244,25 @@ impl<'a> Augmenter<'a> {
         }
     }
 
-    /// Copies a window of the clip, rotated in time.
-    fn crop(&self, features: &Spectrogram, rng: &mut ChaCha8Rng, window: &mut [f32]) {
-        let last = features.n_frames - self.n_frames;
+    /// How much faster and higher a window is read.
+    fn warp(&self, rng: &mut ChaCha8Rng) -> Warp {
+        let config = self.config;
+        let mut warp = Warp::NONE;
+        if happens(config.pace_probability, rng) {
+            // As often faster as slower by the same factor.
+            let greatest = config.pace_factor.ln();
+            warp.pace = rng.random_range(-greatest..=greatest).exp();
+        }
+        if happens(config.pitch_probability, rng) {
+            let greatest = config.pitch_share * self.normalizer.n_bands() as f64;
+            warp.shift = rng.random_range(-greatest..=greatest);
+        }
+        warp
+    }
+
+    /// Reads a window of the clip, rotated in time.
+    fn crop(&self, features: &Spectrogram, warp: Warp, rng: &mut ChaCha8Rng, window: &mut [f32]) {
+        let last = features.n_frames.saturating_sub(warp.span(self.n_frames));
         let first = match self.config.random_crop {
             true => rng.random_range(0..=last),
             false => last / 2,
@@ -234,11 +271,9 @@ impl<'a> Augmenter<'a> {
             true => rng.random_range(0..self.n_frames),
             false => 0,
         };
-        for (band, row) in window.chunks_exact_mut(self.n_frames).enumerate() {
-            let source = &features.row(band)[first..first + self.n_frames];
-            let (head, tail) = source.split_at(self.n_frames - shift);
-            row[shift..].copy_from_slice(head);
-            row[..shift].copy_from_slice(tail);
+        warp.read(features, first, self.n_frames, window);
+        for row in window.chunks_exact_mut(self.n_frames) {
+            row.rotate_right(shift);
         }
     }
 
@@ -246,7 +281,7 @@ impl<'a> Augmenter<'a> {
     fn add_background(&self, window: &mut [f32], ratio: f64, rng: &mut ChaCha8Rng) {
         let other = &self.examples[rng.random_range(0..self.examples.len())].features;
         let mut background = vec![0.0; window.len()];
-        self.crop(other, rng, &mut background);
+        self.crop(other, Warp::NONE, rng, &mut background);
         self.scale.linearize(&mut background);
         power::add_at_ratio(window, &background, ratio);
     }

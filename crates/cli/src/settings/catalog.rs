@@ -214,6 +214,22 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Whether training windows come from anywhere in a longer recording, or from its middle.",
     ),
     value(
+        "train.augment.pace_probability",
+        "How often a window is read faster or slower than it was recorded.",
+    ),
+    value(
+        "train.augment.pace_factor",
+        "The greatest factor of that: 1.25 for up to a quarter faster or slower.",
+    ),
+    value(
+        "train.augment.pitch_probability",
+        "How often a window is moved up or down in pitch.",
+    ),
+    value(
+        "train.augment.pitch_share",
+        "The greatest move, as a share of the bands.",
+    ),
+    value(
         "train.augment.roll_probability",
         "How often a window is rotated in time by a random amount.",
     ),

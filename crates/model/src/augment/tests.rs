@@ -94,6 +94,26 @@ fn a_roll_keeps_every_frame_in_the_same_circle() {
 }
 
 #[test]
+fn pace_and_pitch_change_the_window_and_stay_between_its_values() {
+    for config in [
+        only(|config| config.pace_probability = 1.0),
+        only(|config| config.pitch_probability = 1.0),
+    ] {
+        let config = &AugmentConfig {
+            random_crop: true,
+            ..config
+        };
+        for n_frames in [N_FRAMES, 50] {
+            for seed in 0..20 {
+                let found = draw(config, n_frames, seed);
+                assert_ne!(found, draw(&AugmentConfig::none(), n_frames, seed));
+                assert!(found.iter().all(|value| value.abs() < 10.0));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_gain_moves_all_values_of_a_band_alike() {
     let config = only(|config| config.gain_probability = 1.0);
     let (before, after) = (plain(), draw(&config, N_FRAMES, 5));
@@ -158,6 +178,8 @@ fn settings_out_of_range_are_named() {
         assert!(error.contains(field), "{error}");
     };
     named(only(|c| c.gain_probability = 1.1), "gain_probability");
+    named(only(|c| c.pace_factor = 0.5), "pace_factor");
+    named(only(|c| c.pitch_share = 1.5), "pitch_share");
     named(only(|c| c.mixup_alpha = f64::NAN), "mixup_alpha");
     named(only(|c| c.noise_snr_db = [20.0, 10.0]), "noise_snr_db");
     named(
