@@ -28,7 +28,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::entities::ModelVersion;
 use crate::error::{Result, TrackingError};
+use crate::store::TrackingStore;
 
 /// Uploads that are under way lie here; no artifact path leads to it.
 pub(crate) const UPLOADS: &str = ".uploads";
@@ -88,6 +90,20 @@ impl ArtifactStore {
     /// When the URI is of another scheme or leads out of the root.
     pub fn local_path(&self, uri: &str) -> Result<PathBuf> {
         Ok(self.root.join(ArtifactPath::of_uri(uri)?.as_str()))
+    }
+
+    /// The folder on this machine that holds the files of a version, whatever it was
+    /// registered from: `models:/m-…` and `runs:/…` lead there as well.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such version, or its files are kept elsewhere.
+    pub fn version_folder(
+        &self,
+        store: &dyn TrackingStore,
+        version: &ModelVersion,
+    ) -> Result<PathBuf> {
+        self.local_path(&store.model_version_download_uri(&version.name, version.version)?)
     }
 
     /// Writes a file, over an old one of the same path; returns its size in bytes.

@@ -96,7 +96,7 @@ impl Tracking {
             Some(version) => version,
             None => return self.home.old_champion(),
         };
-        let path = self.artifacts.local_path(&version.source)?;
+        let path = self.files_of(&version)?;
         if !path.join("bundle.json").exists() {
             // Its files were removed: nothing is in use.
             return Ok(None);
@@ -138,9 +138,13 @@ impl Tracking {
         })
     }
 
+    fn files_of(&self, version: &ModelVersion) -> Result<PathBuf> {
+        Ok(self.artifacts.version_folder(&*self.store, version)?)
+    }
+
     /// Where the bundle of a version lies.
     pub(crate) fn bundle_of(&self, version: &ModelVersion) -> Result<PathBuf> {
-        self.local_path(&version.source).with_context(|| {
+        self.files_of(version).with_context(|| {
             format!(
                 "the files of `{}/{}` are not in this home folder",
                 version.name, version.version
@@ -179,7 +183,7 @@ impl Tracking {
         let has_digest = |version: &ModelVersion| {
             value_of(&version.tags, tag::BUNDLE_DIGEST) == Some(digest)
                 && self
-                    .local_path(&version.source)
+                    .files_of(version)
                     .is_ok_and(|path| path.join("bundle.json").is_file())
         };
         let version = match self.versions()?.into_iter().find(has_digest) {

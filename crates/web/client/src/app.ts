@@ -7,7 +7,7 @@ import { followPage } from "./ui/live-page";
 import { wireTabs } from "./ui/tabs";
 import { wireThemeSwitch } from "./ui/theme";
 
-const CHARTS = "[data-curves], [data-confusion], [data-bars], [data-calibration]";
+const CHARTS = "[data-curves]";
 
 for (const button of document.querySelectorAll<HTMLElement>(".theme-switch")) wireThemeSwitch(button);
 for (const list of document.querySelectorAll<HTMLElement>("[role=tablist]")) wireTabs(list);

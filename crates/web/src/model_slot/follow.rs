@@ -153,7 +153,7 @@ impl Follower {
         };
         let folder = self
             .artifacts
-            .local_path(&version.source)
+            .version_folder(&*self.tracking, &version)
             .map_err(|error| {
                 format!(
                     "version {} of `{name}` is not on this machine ({error}); serve it with \

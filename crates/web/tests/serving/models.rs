@@ -91,6 +91,41 @@ fn another_alias_or_a_folder_can_be_served() {
 }
 
 #[test]
+fn a_version_made_from_a_logged_model_is_served_from_its_files() {
+    use biophony_tracking::{CreateLoggedModel, CreateModelVersion, ExperimentId, TrackingStore};
+    let place = Place::with_champion();
+    let request = CreateLoggedModel {
+        experiment_id: ExperimentId::default_experiment(),
+        name: None,
+        model_type: None,
+        source_run_id: None,
+        params: Vec::new(),
+        tags: Vec::new(),
+    };
+    let logged = place
+        .tracking
+        .create_logged_model(request)
+        .expect("is logged")
+        .info;
+    let below_root = logged.artifact_uri.replace("mlflow-artifacts:/", "");
+    let folder = place.path().join("mlartifacts").join(below_root);
+    write_bundle(&folder, &["e", "f"], 4);
+    let version = place.tracking.create_model_version(CreateModelVersion {
+        name: "biophony".to_owned(),
+        source: format!("models:/{}", logged.model_id),
+        ..CreateModelVersion::default()
+    });
+    let version = version.expect("registers").version;
+    place
+        .tracking
+        .promote("biophony", version)
+        .expect("is put into use");
+    let state = WebState::new(place.config()).expect("opens");
+    let model = get(&state, "/api/v1/model").json()["model"].clone();
+    assert_eq!(model["labels"], serde_json::json!(["e", "f"]));
+}
+
+#[test]
 fn a_folder_without_a_model_is_said_at_once() {
     let place = Place::empty();
     let mut config = place.config();

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use biophony_audio::{DecodeLimits, decode_bytes};
 use biophony_model::Predictor;
 use biophony_pipeline::{ContentHash, Store};
-use biophony_tracking::{ArtifactStore, ModelVersion, Run};
+use biophony_tracking::{ArtifactStore, ModelVersion, Run, TrackingStore};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -55,6 +55,7 @@ struct Row {
 
 /// Where to look things up.
 pub(crate) struct Sources<'a> {
+    pub(crate) tracking: &'a dyn TrackingStore,
     pub(crate) artifacts: &'a ArtifactStore,
     pub(crate) pipelines: Option<&'a Store>,
     pub(crate) limits: DecodeLimits,
@@ -85,7 +86,11 @@ impl Parity {
         };
         let content_of = contents(store, pipeline_run)?;
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let predictor = Predictor::open(&sources.artifacts.local_path(&version.source)?)?;
+        let predictor = Predictor::open(
+            &sources
+                .artifacts
+                .version_folder(sources.tracking, version)?,
+        )?;
         let mut differences = Vec::new();
         for row in rows.iter().take(MAX_RECORDINGS) {
             let Some(&content) = content_of.get(&row.path) else {

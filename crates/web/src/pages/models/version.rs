@@ -138,6 +138,7 @@ impl VersionPage {
             .filter(|id| pipelines.is_some_and(|store| store.run(id).is_ok()));
         let parity = parity_limits.map(|limits| {
             let sources = Sources {
+                tracking: store,
                 artifacts,
                 pipelines,
                 limits,
@@ -152,7 +153,7 @@ impl VersionPage {
                 .or_else(|| Decision::of_tags(&run.as_ref()?.data.tags))
                 .or_else(|| Decision::of_pipeline(pipelines?, pipeline_run.as_ref()?)),
             parity: parity.transpose()?,
-            bundle: BundleFacts::load(artifacts, &version),
+            bundle: BundleFacts::load(store, artifacts, &version),
             champion: champion.filter(|champion| *champion != version.version),
             pipeline_run: pipeline_run.map(|id| id.to_string()),
             run_id: run.as_ref().map(|run| run.info.run_id.to_string()),
@@ -268,8 +269,13 @@ impl Decision {
 }
 
 impl BundleFacts {
-    fn load(artifacts: &ArtifactStore, version: &ModelVersion) -> Option<Self> {
-        let folder = ArtifactPath::of_uri(&version.source).ok()?;
+    fn load(
+        store: &dyn TrackingStore,
+        artifacts: &ArtifactStore,
+        version: &ModelVersion,
+    ) -> Option<Self> {
+        let location = store.model_version_download_uri(&version.name, version.version);
+        let folder = ArtifactPath::of_uri(&location.ok()?).ok()?;
         let size_bytes = super::download::size_of(artifacts, &folder).ok()?;
         let (file, size) = artifacts.read(&folder.join("bundle.json").ok()?).ok()?;
         if size > MAX_DOCUMENT_BYTES {
@@ -338,14 +344,14 @@ impl Files {
         name: &str,
         version: u32,
     ) -> Result<Self, ApiError> {
-        let found = store.get_model_version(name, version)?;
+        let location = store.model_version_download_uri(name, version)?;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let safe: String = name
             .chars()
             .map(|c| if is_plain(c) { c } else { '_' })
             .collect();
         Ok(Self {
-            folder: ArtifactPath::of_uri(&found.source)?,
+            folder: ArtifactPath::of_uri(&location)?,
             name: PathBuf::from(format!("{safe}-{version}")),
         })
     }
