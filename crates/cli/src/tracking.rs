@@ -32,7 +32,6 @@ mod results;
 mod scribe;
 mod system;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -118,10 +117,5 @@ impl Tracking {
     /// Marks runs as killed whose process died while it recorded them.
     pub(crate) fn mark_dead_runs(&self) -> Result<()> {
         alive::mark_dead(&self.store, &self.home.locks())
-    }
-
-    /// The folder on this machine that an artifact URI names.
-    pub(crate) fn local_path(&self, uri: &str) -> Result<PathBuf> {
-        Ok(self.artifacts.local_path(uri)?)
     }
 }
