@@ -138,11 +138,17 @@ fn wrong_wishes_are_told_apart() {
 /// What the bundle of the newest run says of each recording.
 fn parts(place: &Place) -> Vec<(String, String)> {
     let models = std::fs::read_dir(place.path(".biophony/models")).expect("a folder");
+    // By time, as two runs may begin within the second that their names tell.
     let newest = models
-        .map(|model| model.expect("reads").path())
-        .filter(|model| model.join("bundle.json").is_file())
-        .max();
-    let bundle = std::fs::read(newest.expect("a model").join("bundle.json")).expect("reads");
+        .map(|model| model.expect("reads").path().join("bundle.json"))
+        .filter(|bundle| bundle.is_file())
+        .max_by_key(|bundle| {
+            bundle
+                .metadata()
+                .and_then(|file| file.modified())
+                .expect("reads")
+        });
+    let bundle = std::fs::read(newest.expect("a model")).expect("reads");
     let bundle: Value = serde_json::from_slice(&bundle).expect("JSON");
     let recordings = bundle["provenance"]["dataset"]["recordings"].as_array();
     let text = |value: &Value| value.as_str().expect("text").to_owned();
