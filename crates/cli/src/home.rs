@@ -82,9 +82,8 @@ impl Home {
         Ok(Store::open(&self.root)?)
     }
 
-    /// Lays a bundle out in `models/NAME` for people to look at and take away;
-    /// returns where it is. Where the system can, the files are the same, not
-    /// copies.
+    /// Copies a bundle to `models/NAME`, for people to look at and take away; returns
+    /// where it is.
     pub(crate) fn lay_out_model(&self, name: &str, bundle: &Path) -> Result<PathBuf> {
         let target = self.model(name);
         let digest = bundle_digest(bundle)?;
@@ -100,9 +99,7 @@ impl Home {
             for entry in std::fs::read_dir(bundle)? {
                 let entry = entry?;
                 let copy = scratch.path().join(entry.file_name());
-                if std::fs::hard_link(entry.path(), &copy).is_err() {
-                    std::fs::copy(entry.path(), &copy)?;
-                }
+                std::fs::copy(entry.path(), copy)?;
             }
             if target.exists() {
                 std::fs::remove_dir_all(&target)?;

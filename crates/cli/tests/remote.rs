@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use biophony_tracking::{
     ArtifactPath, CHAMPION, LoggedModelStatus, Metric, PREVIOUS, Run, RunStatus, Search,
-    SearchLoggedModels, SqliteStore, TrackingStore, ViewType, value_of,
+    SearchLoggedModels, SqliteStore, TrackingStore, ViewType, experiment_named, value_of,
 };
 use http::{Remote, breaking_every, free_port};
 use support::Place;
@@ -182,6 +182,24 @@ fn runs_that_were_recorded_for_no_server_are_sent_only_when_asked_for() {
     check_copy(&place, &remote);
     let errors = place.complaint(1, &["tracking", "sync"]);
     assert!(errors.contains("MLFLOW_TRACKING_URI"), "{errors}");
+}
+
+#[test]
+fn a_run_that_the_server_refuses_keeps_no_other_one_back() {
+    let place = Place::with_collection();
+    place.expect(0, &["train", "clips", "--set", "tracking.experiment=gone"]);
+    place.expect(0, &["train", "clips"]);
+    let remote = Remote::start(&place.path("remote"));
+    let gone = experiment_named(&*remote.store, "gone").expect("is made");
+    remote.store.delete_experiment(&gone).expect("is deleted");
+    let sync = ["tracking", "sync", "--all", "--set", &uri_setting(&remote)];
+    let errors = place.complaint(1, &sync);
+    assert!(errors.contains("not sent: "), "{errors}");
+    assert!(errors.contains("deleted experiment 'gone'"), "{errors}");
+    assert_eq!(runs(&remote.store).len(), 1);
+    remote.store.restore_experiment(&gone).expect("is restored");
+    let sent = place.expect(0, &sync);
+    assert!(sent.starts_with("1 run sent"), "{sent}");
 }
 
 #[test]

@@ -125,36 +125,16 @@ impl ArtifactStore {
         }
     }
 
-    /// Adds a file of this machine, over an old one of the same path; returns its
-    /// size in bytes. Where the system can, both are one file with two names, so
-    /// neither may be written to afterwards; otherwise it is copied.
+    /// Adds a copy of a file of this machine, over an old one of the same path;
+    /// returns its size in bytes. A link would spare the disk, but then damage to one
+    /// name would be damage to all.
     ///
     /// # Errors
     ///
     /// When it cannot be read or the artifact not be written.
     pub fn add(&self, path: &ArtifactPath, file: &Path) -> Result<u64> {
-        let uploads = self.root.join(UPLOADS);
-        fs::create_dir_all(&uploads).map_err(failed("create", &uploads))?;
-        let staged = uploads.join(format!("{:032x}", rand::random::<u128>()));
-        if fs::hard_link(file, &staged).is_err() {
-            let mut content = fs::File::open(file).map_err(failed("open", file))?;
-            return self.write(path, &mut content);
-        }
-        let place = self.root.join(path.as_str());
-        let added = self.make_parents(path).map(|()| {
-            fs::rename(&staged, &place)?;
-            fs::metadata(&place).map(|metadata| metadata.len())
-        });
-        // Two names of one file are not renamed onto each other; then this one stays.
-        self.discard(&staged);
-        match added? {
-            // It looked as old as the file is, and was cleared away as forgotten.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut content = fs::File::open(file).map_err(failed("open", file))?;
-                self.write(path, &mut content)
-            }
-            added => added.map_err(failed("write", &place)),
-        }
+        let mut content = fs::File::open(file).map_err(failed("open", file))?;
+        self.write(path, &mut content)
     }
 
     /// Opens a file; returns it with its size in bytes.

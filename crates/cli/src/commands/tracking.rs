@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use biophony_tracking::{
-    COPIED_TO, ExperimentId, RemoteStore, Run, RunId, RunStatus, Search, TrackingStore, ViewType,
-    value_of,
+    COPIED_TO, ExperimentId, RemoteStore, Run, RunId, RunStatus, Search, TrackingError,
+    TrackingStore, ViewType, value_of,
 };
 use serde_json::json;
 
@@ -88,10 +88,21 @@ fn sync(tracking: &Tracking, all: bool, as_json: bool) -> Result<Outcome> {
     pending.sort_by_key(|run| run.info.start_time);
     let mut sent: Vec<RunId> = Vec::new();
     for run in &pending {
-        tracking.deliver(&server, &run.info.run_id)?;
-        eprintln!("sent {} ({})", run.info.run_name, run.info.run_id);
-        sent.push(run.info.run_id.clone());
+        let name = format!("{} ({})", run.info.run_name, run.info.run_id);
+        // One that the server does not take keeps no other one back.
+        match tracking.deliver(&server, &run.info.run_id) {
+            Ok(_) => {
+                eprintln!("sent {name}");
+                sent.push(run.info.run_id.clone());
+            }
+            Err(error) if is_away(&error) => return Err(error),
+            Err(error) => eprintln!("not sent: {name}: {error:#}"),
+        }
     }
+    let outcome = match sent.len() == pending.len() {
+        true => Outcome::Complete,
+        false => Outcome::Partial,
+    };
     let mut aliases = Vec::new();
     for model in registered(tracking)? {
         if tracking.mirror(&server).aliases(&model)? {
@@ -101,7 +112,7 @@ fn sync(tracking: &Tracking, all: bool, as_json: bool) -> Result<Outcome> {
     if as_json {
         let told = json!({ "uri": tracking.settings.uri, "sent": sent, "aliases_of": aliases });
         print(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
-        return Ok(Outcome::Complete);
+        return Ok(outcome);
     }
     let moved = match aliases.is_empty() {
         true => String::new(),
@@ -112,7 +123,18 @@ fn sync(tracking: &Tracking, all: bool, as_json: bool) -> Result<Outcome> {
         plural(sent.len(), "run", "runs"),
         tracking.settings.uri
     ))?;
-    Ok(Outcome::Complete)
+    Ok(outcome)
+}
+
+/// Whether the server does not answer, so that there is no use in asking on.
+fn is_away(error: &anyhow::Error) -> bool {
+    let of_server = |cause: &&(dyn std::error::Error + 'static)| {
+        matches!(
+            cause.downcast_ref(),
+            Some(TrackingError::Unreachable { .. })
+        )
+    };
+    error.chain().any(|cause| of_server(&cause))
 }
 
 fn is_sent(run: &Run) -> bool {
