@@ -2,9 +2,8 @@
 
 usage: PYTHON bench/tracking_mlflow.py [--readme bench/README.md] [--rounds N]
 
-PYTHON is an interpreter of an environment with mlflow in it. Our server is the
-tracking crate's example `serve`, built here unless --serve and --export name the
-programs.
+PYTHON is an interpreter of an environment with mlflow in it. Our server is
+`biophony serve` as people start it, built here unless --biophony names the program.
 MLflow runs twice, as `mlflow server` comes and with `--workers 1`. Our store is
 filled and exported to the SQLite databases of both, so all three hold the same.
 They stay up; in each round each of them in turn gets some requests of a kind, whose
@@ -72,8 +71,7 @@ def main():
 
 def read_options():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--serve", type=pathlib.Path)
-    parser.add_argument("--export", type=pathlib.Path)
+    parser.add_argument("--biophony", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--many", type=int, default=100_000)
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results-mlflow.json")
@@ -84,16 +82,14 @@ def read_options():
 def measure(options, folder):
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     load_before = os.getloadavg()[0]
-    serve = options.serve or built_example("serve")
-    export = (options.export or built_example("export_mlflow")).resolve()
-    servers = [Ours(serve, folder), MLflow(folder, None), MLflow(folder, 1)]
+    servers = [Ours(options.biophony or built(), folder), MLflow(folder, None), MLflow(folder, 1)]
     ours = servers[0]
     ready = ours.ready_times(11)
     ours.start()
     after_start = [ours.memory()]
     state = fill(ours.client)
     for server in servers[1:]:
-        subprocess.run([export, ours.folder / "data/tracking.db", server.folder / "m.db"], check=True)
+        ours.export(server.folder / "m.db")
         # The first start brings the database up to date.
         server.start()
         server.stop()
@@ -418,7 +414,13 @@ class Ours(Server):
         self.folder.mkdir()
 
     def command(self):
-        return [str(self.program), str(self.port), str(self.folder / "data")]
+        address = f"127.0.0.1:{self.port}"
+        return [str(self.program), "serve", "--addr", address, "--home", str(self.folder / "data")]
+
+    def export(self, file):
+        home = self.folder / "data"
+        command = [self.program, "export", "mlflow-sqlite", file, "--home", home]
+        subprocess.run(command, cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
 
     def ready_times(self, n):
         """From a new folder each time."""
@@ -453,11 +455,10 @@ class MLflow(Server):
         return {**os.environ, **quiet}
 
 
-def built_example(name):
+def built():
     root = HERE.parent
-    command = ["cargo", "build", "--release", "-q", "-p", "biophony-tracking", "--example", name]
-    subprocess.run(command, cwd=root, check=True)
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"), "release/examples", name)
+    subprocess.run(["cargo", "build", "--release", "-q", "-p", "biophony"], cwd=root, check=True)
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"), "release/biophony")
 
 
 def mlflow_version():
