@@ -317,6 +317,14 @@ def registry_session(client, id, example, see):
     for order in searches.MODEL_ORDERS:
         see(f"models by {order}", lambda: [
             m.name for m in client.search_registered_models(order_by=[order])])
+    def prompt():
+        made = client.register_prompt("greeting", "Hello {{name}}", commit_message="first")
+        return [made.name, made.version, made.template, made.commit_message]
+
+    see("register prompt", prompt)
+    see("load prompt", lambda: client.get_prompt_version("greeting", "1").template)
+    see("versions with their names", lambda: [
+        [v.name, v.version, v.aliases] for v in client.search_model_versions()])
     see("copy version", lambda: vars(client.copy_model_version("models:/birdnet/1", "third")))
     see("rename", lambda: registered(client.rename_registered_model("birdnet", "renamed")))
     see("missing model", lambda: client.get_registered_model("birdnet"))
@@ -480,8 +488,11 @@ def raw_requests(uri, seen):
         post("runs/log-batch", {"run_id": run, **change})
     for change in [{"max_results": 50001}, {"max_results": 0}, {"page_token": "junk"},
                    {"order_by": ["metrics.a FOO"]}, {"experiment_ids": []},
-                   {"experiment_ids": ["x"]}, {"filter": "metrics.a > 'x'"}]:
+                   {"experiment_ids": ["x"]}, {"filter": "metrics.a > 'x'"},
+                   {"experiment_ids": [int(experiment)]}, {"experiment_ids": experiment}]:
         post("runs/search", {"experiment_ids": [experiment], **change})
+    for body in [{"experiment_ids": []}, {}, {"experiment_ids": [int(experiment)]}]:
+        post("logged-models/search", body)
     for query in [f"run_id={run}&metric_key=none", f"run_id={gone}&metric_key=none",
                   f"run_id={run}", f"run_id={run}&metric_key=m&max_results=0",
                   f"run_id={run}&metric_key=a&max_results=1"]:
@@ -506,6 +517,7 @@ def raw_requests(uri, seen):
     post("runs/restore", {"run_id": run})
     post("runs/restore", {"run_id": run})
     post("runs/update", {"run_id": run, "status": "BOGUS"})
+    post("runs/update", {"run_id": run, "status": 4})
     post("runs/update", {"run_id": run, "status": "FINISHED", "end_time": 5, "run_name": "nn"})
     for name in ["a/b", "", "second"]:
         post("registered-models/create", {"name": name})

@@ -7,9 +7,11 @@ usage: check_tracking.py BIOPHONY FOLDER
    loads by its alias and answers as `biophony classify` does.
 2. MLflow's server is sent the same, while it is away, later, and twice: it has
    everything once.
-3. `biophony export mlflow-sqlite` gives a database that MLflow's server opens, and
-   `biophony import mlflow-sqlite` reads it before and after MLflow has brought it up
-   to date; a second time adds nothing.
+3. `biophony export mlflow-sqlite` gives a database that MLflow's server opens, logged
+   models and all, and `biophony import mlflow-sqlite` reads it before and after MLflow
+   has brought it up to date; a second time adds nothing.
+4. What MLflow leaves without a server, a database and a folder `mlruns`, is taken in
+   with its files, which MLflow's client then finds on our server.
 """
 
 import json
@@ -71,10 +73,11 @@ def main():
     write_call(biophony, clip)
     expected = expect(biophony, clip)
 
-    with served(program, folder) as address:
+    with served(program, folder, "home") as address:
         ours = look(address, "our server", clip, expected)
     send(biophony, folder, clip, expected, ours)
-    databases(biophony, folder, ours)
+    databases(biophony, folder, clip, expected, ours)
+    local_store(biophony, program, folder)
     print("tracking: all is as it should be")
 
 
@@ -185,22 +188,30 @@ def same(ours, theirs):
     assert ours.data.metrics == theirs.data.metrics, "the last points"
     assert ours.info.start_time == theirs.info.start_time
     assert ours.info.end_time == theirs.info.end_time
-    own = lambda tags: {k: v for k, v in tags.items() if not k.startswith("biophony.cop")}  # noqa
+    of_copying = ("biophony.cop", "biophony.send_to")
+    own = lambda tags: {k: v for k, v in tags.items() if not k.startswith(of_copying)}  # noqa
     assert own(ours.data.tags) == own(theirs.data.tags)
 
 
-def databases(biophony, folder, ours):
+def databases(biophony, folder, clip, expected, ours):
     """Databases are written for MLflow and read from it."""
+    shutil.copytree(folder / "home" / "mlartifacts", folder / "their-artifacts")
     biophony("export", "mlflow-sqlite", "mlflow.db")
     old = revision(folder / "mlflow.db")
     read = ["import", "mlflow-sqlite", "mlflow.db", "--json"]
     added = json.loads(biophony(*read, home="from-old"))
-    assert added["runs"] == 2 and added["versions"] >= 1, added
+    assert added["runs"] == 2 and added["versions"] >= 1 and added["logged_models"] == 2, added
     port = free_port()
     with mlflow_server(folder, port, "mlflow.db"):
         mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
         there = MlflowClient().get_run(ours.info.run_id)
         same(ours, there)
+        [model] = MlflowClient().search_logged_models(
+            [there.info.experiment_id], filter_string=f"source_run_id = '{there.info.run_id}'"
+        )
+        assert model.metrics and model.tags, model
+        for uri in ("models:/biophony/1", f"models:/{model.model_id}", f"runs:/{there.info.run_id}/model"):
+            ask(uri, f"the database: {uri}", clip, expected)
         # Something of today's MLflow that the old schema has no place for.
         mlflow.set_experiment("made there")
         with mlflow.start_run():
@@ -211,7 +222,7 @@ def databases(biophony, folder, ours):
     assert old != new, (old, new)
     files = ["--artifacts", "home/mlartifacts"]
     added = json.loads(biophony(*read, *files, home="from-new"))
-    assert added["runs"] == 3 and added["logged_models"] == 1 and added["files"] > 0, added
+    assert added["runs"] == 3 and added["logged_models"] == 3 and added["files"] > 0, added
     again = json.loads(biophony(*read, *files, home="from-new"))
     assert not any(again.values()), again
     more = json.loads(biophony(*read, home="from-old"))
@@ -219,6 +230,35 @@ def databases(biophony, folder, ours):
     # What was taken in is in use there.
     biophony("models", "show", "champion", home="from-new")
     print(f"databases: written at {old}, read at {old} and at {new}, once")
+
+
+def local_store(biophony, program, folder):
+    """MLflow's store without a server is taken in, and served from here."""
+    there = folder / "local"
+    there.mkdir()
+    work = """
+import mlflow
+mlflow.set_experiment("local")
+with mlflow.start_run():
+    mlflow.log_metric("loss", 0.5)
+    mlflow.log_text("hello", "notes/hello.txt")
+"""
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    subprocess.run(
+        [sys.executable, "-c", work], cwd=there, env=environment, check=True, capture_output=True
+    )
+    # The folder that its URIs lead to is no longer there.
+    there.rename(folder / "moved")
+    read = ["import", "mlflow-sqlite", "moved/mlflow.db", "--artifacts", "moved/mlruns", "--json"]
+    added = json.loads(biophony(*read, home="from-local"))
+    assert added["runs"] == 1 and added["files"] == 1 and added["files_elsewhere"] == 0, added
+    with served(program, folder, "from-local") as address:
+        mlflow.set_tracking_uri(address)
+        [run] = mlflow.search_runs(experiment_names=["local"], output_format="list")
+        assert mlflow.artifacts.load_text(f"{run.info.artifact_uri}/notes/hello.txt") == "hello"
+    again = json.loads(biophony(*read, home="from-local"))
+    assert not any(again.values()), again
+    print("MLflow's store without a server: taken in with its files")
 
 
 def revision(file):
@@ -247,8 +287,8 @@ class Process:
         self.process.wait(timeout=60)
 
 
-def served(program, folder):
-    command = [program, "serve", "--addr", "127.0.0.1:0", "--home", "home"]
+def served(program, folder, home):
+    command = [program, "serve", "--addr", "127.0.0.1:0", "--home", home]
     process = Process(command, folder, subprocess.PIPE)
     line = process.process.stdout.readline()
     process.address = line.split()[-1]

@@ -295,9 +295,13 @@ pub(crate) enum TrackingCommand {
     Status,
     /// Send what the server was not told: runs, files, models, versions, aliases; each once
     Sync {
-        /// Also runs that were recorded when no server was set
+        /// Also runs that were recorded when no server was set, or for another one
         #[arg(long)]
         all: bool,
+        /// Also move aliases that somebody else has moved there; what was in use there stays as
+        /// `previous`
+        #[arg(long)]
+        overwrite_aliases: bool,
     },
 }
 
@@ -520,8 +524,8 @@ pub(crate) struct ServeArguments {
     /// Where to listen; port 0 for any free one, 0.0.0.0 for the whole network
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) addr: SocketAddr,
-    /// An alias of the registry that is followed, a model folder, or the name of one below the home folder
-    #[arg(long, value_name = "ALIAS|PATH", default_value = "champion")]
+    /// A model folder, a run that gave a model, a version, or an alias, which is followed
+    #[arg(long, value_name = "MODEL", default_value = "champion")]
     pub(crate) model: String,
     /// Encrypt: `self-signed`, or the files of a certificate and its key; phones need it to record
     #[arg(long, value_name = "self-signed|CERT,KEY")]

@@ -33,6 +33,7 @@ mod scribe;
 mod system;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use biophony_tracking::{ArtifactStore, SqliteStore};
@@ -43,11 +44,16 @@ use crate::settings::TrackingSettings;
 pub(crate) use epochs::EpochLog;
 pub(crate) use recorder::{Both, Recorder};
 pub(crate) use registry::Candidate;
-pub(crate) use registry::{Champion, bundle_digest, find_model};
+pub(crate) use registry::{Champion, Which, bundle_digest, find_folder, find_model};
 pub(crate) use results::Results;
 
-/// The tags that are ours; MLflow's own begin with `mlflow.`.
+/// How long a server may show a run as running whose process has died.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The tags that are ours; MLflow's own begin with `mlflow.`, but for one.
 pub(crate) mod tag {
+    /// What MLflow's autologging of PyTorch says of a run: `training`, then `testing`.
+    pub(crate) const MODE: &str = "Mode";
     /// The run of the pipeline.
     pub(crate) const PIPELINE_RUN: &str = "biophony.pipeline_run";
     /// The version of the program.
@@ -70,8 +76,6 @@ pub(crate) mod tag {
     pub(crate) const BUNDLE_DIGEST: &str = "biophony.bundle_digest";
     /// What was found for each criterion, as JSON.
     pub(crate) const GATE: &str = "biophony.gate";
-    /// The server that a run was recorded for.
-    pub(crate) const SEND_TO: &str = "biophony.send_to";
     /// Where the report is, among the artifacts.
     pub(crate) const REPORT: &str = "biophony.report";
     /// The folder below the home's `models/`.
@@ -88,7 +92,8 @@ pub(crate) struct Tracking {
 }
 
 impl Tracking {
-    /// Opens the store, creating it if there is none.
+    /// Opens the store, creating it if there is none. Runs whose process died are marked
+    /// as killed: nobody else would.
     ///
     /// # Errors
     ///
@@ -96,13 +101,15 @@ impl Tracking {
     pub(crate) fn open(home: &Home, settings: &TrackingSettings) -> Result<Self> {
         home.create()?;
         let artifacts = home.tracked_artifacts();
-        Ok(Self {
+        let tracking = Self {
             store: Arc::new(SqliteStore::open(home.tracking_database())?),
             artifacts: ArtifactStore::open(&artifacts)
                 .with_context(|| format!("cannot open `{}`", artifacts.display()))?,
             settings: settings.clone(),
             home: home.clone(),
-        })
+        };
+        tracking.mark_dead_runs()?;
+        Ok(tracking)
     }
 
     /// The same, unless nothing was ever tracked in this home folder: commands that
@@ -115,7 +122,26 @@ impl Tracking {
     }
 
     /// Marks runs as killed whose process died while it recorded them.
-    pub(crate) fn mark_dead_runs(&self) -> Result<()> {
+    fn mark_dead_runs(&self) -> Result<()> {
         alive::mark_dead(&self.store, &self.home.locks())
+    }
+
+    /// Goes on marking them, for as long as this process lives.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread left.
+    pub(crate) fn watch_for_dead_runs(&self) -> Result<()> {
+        let tracking = self.clone();
+        let watch = move || loop {
+            std::thread::sleep(LOOK_EVERY);
+            // What could not be marked now is looked at again.
+            let _ = tracking.mark_dead_runs();
+        };
+        std::thread::Builder::new()
+            .name("dead-runs".to_owned())
+            .spawn(watch)
+            .context("cannot start a thread")?;
+        Ok(())
     }
 }

@@ -12,8 +12,9 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use biophony_tracking::{
-    ArtifactPath, CHAMPION, LoggedModelStatus, Metric, PREVIOUS, Run, RunStatus, Search,
-    SearchLoggedModels, SqliteStore, TrackingStore, ViewType, experiment_named, value_of,
+    ArtifactPath, CHAMPION, CreateModelVersion, CreateRegisteredModel, LoggedModelStatus, Metric,
+    PREVIOUS, Run, RunStatus, Search, SearchLoggedModels, SqliteStore, TrackingStore, ViewType,
+    experiment_named, value_of,
 };
 use http::{Remote, breaking_every, free_port};
 use support::Place;
@@ -167,7 +168,7 @@ fn training_goes_on_without_its_server_and_is_sent_once_later() {
     check_copy(&place, &remote);
     let status = place.expect(0, &["tracking", "status", "--set", &uri]);
     assert!(status.contains("answers in"), "{status}");
-    assert!(status.contains("to send  0 runs"), "{status}");
+    assert!(status.contains("to send  nothing"), "{status}");
 }
 
 #[test]
@@ -182,6 +183,110 @@ fn runs_that_were_recorded_for_no_server_are_sent_only_when_asked_for() {
     check_copy(&place, &remote);
     let errors = place.complaint(1, &["tracking", "sync"]);
     assert!(errors.contains("MLFLOW_TRACKING_URI"), "{errors}");
+}
+
+#[test]
+fn what_others_have_in_use_on_a_shared_server_is_left_to_a_person() {
+    let place = Place::with_collection();
+    let remote = Remote::start(&place.path("remote"));
+    let theirs = CreateRegisteredModel {
+        name: "biophony".to_owned(),
+        ..CreateRegisteredModel::default()
+    };
+    remote
+        .store
+        .create_registered_model(theirs)
+        .expect("is new");
+    let theirs = CreateModelVersion {
+        name: "biophony".to_owned(),
+        source: "s3://others/model".to_owned(),
+        ..CreateModelVersion::default()
+    };
+    remote.store.create_model_version(theirs).expect("is new");
+    remote.store.promote("biophony", 1).expect("is in use");
+    let uri = uri_setting(&remote);
+    let means = |alias: &str| {
+        let version = remote.store.get_model_version_by_alias("biophony", alias);
+        version.ok().map(|version| version.version)
+    };
+
+    let told = place.complaint(0, &["train", "clips", "--set", &uri]);
+    let conflict = "`champion` of `biophony` means version 1 there, which was not set from here; \
+                    here it means version 1, which is 2 there";
+    assert!(told.contains(conflict), "{told}");
+    let told = place.complaint(1, &["tracking", "sync", "--set", &uri]);
+    assert!(told.contains(conflict), "{told}");
+    assert!(told.contains("--overwrite-aliases"), "{told}");
+    let status = place.expect(0, &["tracking", "status", "--set", &uri]);
+    assert!(status.contains("to send  nothing"), "{status}");
+    assert!(status.contains(&format!("differs  {conflict}")), "{status}");
+    assert_eq!((means(CHAMPION), means(PREVIOUS)), (Some(1), None));
+
+    let sync = ["tracking", "sync", "--overwrite-aliases", "--set", &uri];
+    place.expect(0, &sync);
+    assert_eq!((means(CHAMPION), means(PREVIOUS)), (Some(2), Some(1)));
+    let status = place.expect(0, &["tracking", "status", "--set", &uri]);
+    assert!(!status.contains("differs"), "{status}");
+}
+
+#[test]
+fn a_server_of_the_same_home_folder_is_told_nothing() {
+    let place = Place::with_collection();
+    let own = Remote::start(&place.path(".biophony"));
+    let uri = uri_setting(&own);
+    let told = place.complaint(0, &["train", "clips", "--set", &uri]);
+    assert!(told.contains("serves this home folder"), "{told}");
+    assert!(!told.contains("not sent"), "{told}");
+    assert_eq!(runs(&own.store).len(), 1);
+    let status = place.expect(0, &["tracking", "status", "--set", &uri]);
+    assert!(status.contains("serves this home folder"), "{status}");
+    assert!(!status.contains("to send"), "{status}");
+    for all in [&["--all"][..], &[]] {
+        let sync = [&["tracking", "sync", "--set", &uri], all].concat();
+        let told = place.complaint(1, &sync);
+        assert!(told.contains("serves this home folder"), "{told}");
+    }
+    assert_eq!(runs(&own.store).len(), 1);
+    // It was recorded for a server that it need not be sent to: no other one gets it.
+    let other = Remote::start(&place.path("other"));
+    let sent = place.expect(0, &["tracking", "sync", "--set", &uri_setting(&other)]);
+    assert!(sent.starts_with("0 runs sent"), "{sent}");
+}
+
+#[test]
+fn another_server_is_told_on_its_own_and_what_was_received_stays() {
+    let place = Place::with_collection();
+    let (first, second) = (
+        Remote::start(&place.path("first")),
+        Remote::start(&place.path("second")),
+    );
+    place.expect(0, &["train", "clips", "--set", &uri_setting(&first)]);
+    check_copy(&place, &first);
+    let second_uri = uri_setting(&second);
+    let status = place.expect(0, &["tracking", "status", "--set", &second_uri]);
+    assert!(
+        status.contains("sent     0 runs\nto send  nothing"),
+        "{status}"
+    );
+    let sent = place.expect(0, &["tracking", "sync", "--all", "--set", &second_uri]);
+    assert!(sent.starts_with("1 run sent"), "{sent}");
+    check_copy(&place, &second);
+    // The first server's own folder has nothing to send on.
+    let home = ["--home", "first"];
+    let sync = [
+        &["tracking", "sync", "--all", "--set", &second_uri][..],
+        &home,
+    ]
+    .concat();
+    let sent = place.expect(0, &sync);
+    assert!(sent.starts_with("0 runs sent"), "{sent}");
+    let status = place.expect(0, &[&["tracking", "status"][..], &home].concat());
+    assert!(
+        status.starts_with("here     1 run, 1 received from elsewhere\n"),
+        "{status}"
+    );
+    assert!(!status.contains("to send"), "{status}");
+    check_copy(&place, &second);
 }
 
 #[test]
@@ -208,7 +313,6 @@ fn a_server_that_breaks_at_every_so_many_requests_has_everything_once() {
     place.expect(0, &["train", "clips"]);
     for n in [17, 23] {
         let remote = Remote::start(&place.path(&format!("remote-{n}")));
-        forget_copies(&place);
         let way = breaking_every(n, remote.address(), || {});
         let uri = format!("tracking.uri={way}");
         let mut n_failed = 0;
@@ -223,16 +327,6 @@ fn a_server_that_breaks_at_every_so_many_requests_has_everything_once() {
         assert!(n_failed > 0, "nothing broke");
         check_copy(&place, &remote);
     }
-}
-
-/// As if nothing had been sent anywhere.
-fn forget_copies(place: &Place) {
-    let store = local(place);
-    for run in runs(&store) {
-        // Not every run was sent.
-        let _ = store.delete_tag(&run.info.run_id, biophony_tracking::COPIED_TO);
-    }
-    let _ = store.delete_registered_model_tag("biophony", "biophony.aliases_sent");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use biophony_tracking::{Search, SqliteStore, TrackingStore, ViewType};
 use serde_json::Value;
 use support::{Place, trained, write_sound};
 
@@ -119,6 +120,83 @@ fn a_server_without_a_model_starts_and_offers_the_demo() {
     let (_, examples) = serving.ask("GET", "/api/v1/examples", b"");
     assert!(examples.contains("cricket.wav") && examples.contains("\"synthetic\":true"));
     assert_eq!(serving.terminate(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_is_named_by_alias_version_or_folder() {
+    let place = trained();
+    let bundles = std::fs::read_dir(place.path(".biophony/models")).expect("a folder");
+    let folder = bundles.map(|bundle| bundle.expect("reads")).next();
+    let name = folder
+        .expect("a bundle")
+        .file_name()
+        .into_string()
+        .expect("text");
+    let folder = format!(".biophony/models/{name}");
+    for (wanted, version, alias) in [
+        ("champion", 1.into(), "champion".into()),
+        ("models:/biophony@champion", 1.into(), "champion".into()),
+        ("1", 1.into(), Value::Null),
+        ("v1", 1.into(), Value::Null),
+        ("biophony/1", 1.into(), Value::Null),
+        (&folder, Value::Null, Value::Null),
+        (&name, Value::Null, Value::Null),
+    ] {
+        let serving = Serving::start(&place.path("."), &["--model", wanted]);
+        let bytes = std::fs::read(place.path("clips/hum/hum_3.wav")).expect("reads");
+        let (status, answer) = serving.ask("POST", "/api/v1/classify", &bytes);
+        assert_eq!(status, 200, "{wanted}: {answer}");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        let model = &answer["model"];
+        assert_eq!(
+            (&model["version"], &model["alias"]),
+            (&version, &alias),
+            "{wanted}"
+        );
+        assert_eq!(serving.terminate(), Some(0));
+    }
+    let said = place.complaint(1, &["serve", "--model", "7"]);
+    assert!(said.contains("`biophony` has no version `7`"), "{said}");
+}
+
+#[test]
+fn a_run_whose_process_died_is_shown_as_killed() {
+    let place = Place::with_collection();
+    let serving = Serving::start(&place.path("."), &[]);
+    let mut training = Command::new(assert_cmd::cargo::cargo_bin!("biophony"))
+        .current_dir(place.path("."))
+        .args(["train", "clips", "--epochs", "5000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    let mut wait_for = |status: &str| {
+        loop {
+            let path = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=clips";
+            let (_, experiment) = serving.ask("GET", path, b"");
+            let experiment: Value = serde_json::from_str(&experiment).expect("JSON");
+            let id = experiment["experiment"]["experiment_id"]
+                .as_str()
+                .unwrap_or("0");
+            let store = SqliteStore::open(place.path(".biophony/tracking.db")).expect("opens");
+            let runs = store.search_runs(&[id.into()], &Search::default(), ViewType::All);
+            let runs = runs.expect("searches").items;
+            if runs.iter().any(|run| run.info.status.as_str() == status) {
+                return;
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "no run is {status}: {runs:?}"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    wait_for("RUNNING");
+    training.kill().expect("is ours");
+    training.wait().expect("ends");
+    wait_for("KILLED");
 }
 
 #[test]

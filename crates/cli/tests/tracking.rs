@@ -127,6 +127,51 @@ fn training_is_recorded_with_no_call_by_the_user() {
 }
 
 #[test]
+fn a_training_that_ends_early_says_what_autologging_says_of_it() {
+    let place = Place::with_collection();
+    let mut arguments = vec!["train", "clips", "--epochs", "20"];
+    // It learns so slowly that no epoch is better than the first.
+    for setting in [
+        "train.learning_rate=1e-7",
+        "train.monitor=accuracy",
+        "train.patience=2",
+    ] {
+        arguments.extend(["--set", setting]);
+    }
+    place.expect(0, &arguments);
+    let store = store(&place);
+    let run = &runs(&store, "clips")[0];
+    for (key, value) in [
+        ("mode", "max"),
+        ("baseline", "None"),
+        ("monitor", "val_accuracy"),
+    ] {
+        assert_eq!(value_of(&run.data.params, key), Some(value), "{key}");
+    }
+    for (key, value) in [
+        ("stopped_epoch", 2.0),
+        ("restored_epoch", 0.0),
+        ("wait_count", 2.0),
+    ] {
+        assert_eq!(metric(run, key), Some(value), "{key}");
+    }
+    for key in ["loss", "val_loss", "val_accuracy"] {
+        assert_eq!(steps(&store, run, key), [0, 1, 2, 3], "{key}");
+        let points = store.metric_history(&run.info.run_id, key, None, None);
+        let points = points.expect("a history").items;
+        let at = |step: i64| {
+            points
+                .iter()
+                .find(|point| point.step == step)
+                .map(|one| one.value)
+        };
+        assert_eq!(at(3), at(0), "{key}: the first epoch was restored");
+    }
+    assert_eq!(metric(run, "best_score"), metric(run, "val_accuracy"));
+    assert_eq!(value_of(&run.data.tags, "Mode"), Some("testing"));
+}
+
+#[test]
 fn the_model_of_a_run_is_a_version_in_use() {
     let store = store(trained());
     let run = &runs(&store, "clips")[0];
@@ -241,7 +286,31 @@ fn names_come_from_the_settings_and_from_mlflows_variables() {
     command.env("MLFLOW_EXPERIMENT_NAME", "pond");
     // For other programs in the same shell.
     command.env("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db");
-    command.assert().success();
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("recorded here alone"), "{told}");
+    assert!(
+        told.contains("`biophony import mlflow-sqlite mlflow.db`"),
+        "{told}"
+    );
+    for (uri, said) in [
+        ("sqlite:///mlflow.db", "a database"),
+        ("file:///data/mlruns", "a folder"),
+        ("databricks", "no address"),
+    ] {
+        for (command, code) in [("status", 0), ("sync", 1)] {
+            let mut command = place.command(&["tracking", command]);
+            let output = command.env("MLFLOW_TRACKING_URI", uri).output().unwrap();
+            let told = [output.stdout, output.stderr].concat();
+            let told = String::from_utf8_lossy(&told).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{told}");
+            assert!(
+                told.contains(&format!("MLFLOW_TRACKING_URI is `{uri}`: {said}")),
+                "{told}"
+            );
+        }
+    }
     let store = store(&place);
     assert_eq!(runs(&store, "pond").len(), 1);
     assert!(store.get_registered_model("birds").is_ok());
@@ -380,14 +449,26 @@ fn versions_have_names_of_ones_own_and_can_be_taken_away() {
     let errors = place.complaint(1, &["models", "export", "1", "taken"]);
     assert!(errors.contains("taken"), "{errors}");
     place.expect(0, &["models", "alias", "field-trial", "--remove"]);
-    place.complaint(
-        1,
-        &["classify", "--model", "field-trial", "clips/hum/hum_0.wav"],
-    );
+    let known = "`biophony` has no alias `field-trial`; it has the aliases `champion` (2), \
+                 `previous` (1); its newest version is 2";
+    for wrong in [
+        &["classify", "--model", "field-trial", "clips/hum/hum_0.wav"][..],
+        &["evaluate", "--model", "field-trial", "clips"],
+        &["serve", "--addr", "127.0.0.1:0", "--model", "field-trial"],
+        &["models", "show", "field-trial"],
+    ] {
+        let errors = place.complaint(1, wrong);
+        assert!(errors.contains(known), "{wrong:?}: {errors}");
+    }
+    let errors = place.complaint(1, &["models", "alias", "field-trial", "--remove"]);
+    assert!(errors.contains("it has the aliases `champion`"), "{errors}");
+    // A name is a name, whatever is in it.
+    let told = place.expect(0, &["models", "list", "--name", "it's"]);
+    assert!(told.contains("`it's` has no version yet"), "{told}");
     let errors = place.complaint(1, &["models", "alias", "champion", "1"]);
     assert!(errors.contains("promote"), "{errors}");
     let errors = place.complaint(1, &["models", "show", "7"]);
-    assert!(errors.contains("no version or alias"), "{errors}");
+    assert!(errors.contains("has no version `7`"), "{errors}");
     // A version without its files is not put into use.
     std::fs::remove_dir_all(place.path(".biophony/mlartifacts")).unwrap();
     let errors = place.complaint(1, &["models", "rollback"]);
@@ -445,8 +526,20 @@ fn a_run_that_goes_on_after_a_kill_is_the_same_run_with_each_epoch_once() {
     }
     child.kill().expect("is ours");
     child.wait().expect("ends");
-    place.expect(0, &["run", "--resume"]);
     let store = store(&place);
+    let status = || runs(&store, "clips")[0].info.status;
+    assert_eq!(status(), RunStatus::Running);
+    // Whoever looks sees that nobody is at it any more.
+    let told = place.expect(0, &["tracking", "status"]);
+    assert!(told.starts_with("here     1 run\n"), "{told}");
+    assert_eq!(status(), RunStatus::Killed);
+    // It is gone on with as it was begun, or not at all.
+    let errors = place.complaint(2, &["train", "clips", "--resume"]);
+    assert!(
+        errors.contains("train.epochs was 300 and is 3 now"),
+        "{errors}"
+    );
+    place.expect(0, &["run", "--resume"]);
     let runs = runs(&store, "clips");
     assert_eq!(runs.len(), 1);
     assert_eq!(runs[0].info.status, RunStatus::Finished);

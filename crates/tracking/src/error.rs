@@ -136,6 +136,10 @@ pub enum TrackingError {
         reason: String,
     },
 
+    /// Where runs should be copied to is where they come from.
+    #[error("the server serves this very store: what is recorded here is there already")]
+    SameStore,
+
     /// A fault in this program.
     #[error("the request failed inside the server")]
     Panicked,
@@ -182,7 +186,9 @@ impl TrackingError {
             | Self::ArtifactNotFound(_) => ErrorCode::ResourceDoesNotExist,
             Self::AlreadyExists(_) => ErrorCode::ResourceAlreadyExists,
             Self::InvalidParameter(_) | Self::AliasNotFound(_) => ErrorCode::InvalidParameterValue,
-            Self::InvalidState(_) | Self::NothingToRollBack(_) => ErrorCode::InvalidState,
+            Self::InvalidState(_) | Self::NothingToRollBack(_) | Self::SameStore => {
+                ErrorCode::InvalidState
+            }
             Self::PermissionDenied(_) => ErrorCode::PermissionDenied,
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
             Self::BadRequest(_) | Self::TooLarge(_) => ErrorCode::BadRequest,

@@ -47,6 +47,8 @@ pub use requests::{
 #[cfg(feature = "remote")]
 pub use store::RemoteStore;
 pub use store::{CHAMPION, Imported, PREVIOUS, SqliteStore, TrackingStore, experiment_named};
-pub use sync::{COPIED_TO, COPY_OF, copy_pending, copy_run, pending};
 #[cfg(feature = "remote")]
-pub use sync::{Mirror, Mirrored};
+pub use sync::{AliasConflict, AliasMoves, Mirror, Mirrored, Overwrite};
+pub use sync::{
+    COPY_OF, SEND_TO, copied_to, copy_pending, copy_run, forget_copies, is_copied, pending,
+};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::entities::{
     ExperimentId, LoggedModelId, Metric, Param, RunId, RunStatus, Tag, UnixMillis,
 };
+use crate::error::{Result, TrackingError};
 
 /// A new experiment.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -106,6 +107,27 @@ impl Search {
             filter: filter.into(),
             ..Self::default()
         }
+    }
+}
+
+impl Search {
+    /// The versions of a registered model.
+    ///
+    /// # Errors
+    ///
+    /// When the name has both kinds of quotes in it: the language cannot write it.
+    pub fn versions_of(model: &str) -> Result<Self> {
+        let quote = match (model.contains('\''), model.contains('"')) {
+            (false, _) => '\'',
+            (true, false) => '"',
+            (true, true) => {
+                return Err(TrackingError::invalid(format!(
+                    "the name {model:?} has both kinds of quotes in it, so its versions cannot be \
+                     searched for"
+                )));
+            }
+        };
+        Ok(Self::matching(format!("name = {quote}{model}{quote}")))
     }
 }
 

@@ -17,6 +17,7 @@ mod tokens;
 
 pub(crate) use grammar::{EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS};
 pub(crate) use page::PageWindow;
+pub(crate) use parse::at_most_orders;
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq)]

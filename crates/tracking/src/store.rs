@@ -46,6 +46,10 @@ pub const PREVIOUS: &str = "previous";
 /// not there, [`TrackingError::InvalidParameter`] when a value is refused, and
 /// [`TrackingError::Database`] when the store itself fails.
 pub trait TrackingStore: Send + Sync {
+    /// What tells this store from all others: what was sent where is remembered by it.
+    /// It may be part of a tag's key.
+    fn identity(&self) -> Result<String>;
+
     /// Creates an experiment.
     fn create_experiment(&self, request: CreateExperiment) -> Result<ExperimentId>;
 

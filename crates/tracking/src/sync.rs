@@ -11,14 +11,23 @@
 //! not stored twice, parameters and tags are set to what they are. So whatever the
 //! moment at which a copy breaks off, the next one ends in the same state.
 //!
+//! What has been copied in full is noted on the original, for each store that has a
+//! copy: what one server has says nothing of another. What came here as a copy is
+//! not copied on.
+//!
 //! Two that copy one run at the same time could both find no copy and make one each:
 //! keeping them apart is the caller's business.
 //!
-//! Files, logged models and versions are copied by `sync/mirror.rs`.
+//! Files, logged models and versions are copied by `sync/mirror.rs`, aliases by
+//! `sync/aliases.rs`.
 
+#[cfg(feature = "remote")]
+mod aliases;
 #[cfg(feature = "remote")]
 mod mirror;
 
+#[cfg(feature = "remote")]
+pub use aliases::{AliasConflict, AliasMoves, Overwrite};
 #[cfg(feature = "remote")]
 pub use mirror::{Mirror, Mirrored};
 
@@ -32,8 +41,13 @@ use crate::store::{TrackingStore, experiment_named};
 /// The tag of a copy that names the run it was made from.
 pub const COPY_OF: &str = "biophony.copy_of";
 
-/// The tag of a run that names its finished copy.
-pub const COPIED_TO: &str = "biophony.copied_to";
+/// The tag of a run that names the server it was recorded for. It is of no concern to
+/// that server.
+pub const SEND_TO: &str = "biophony.send_to";
+
+/// The beginning of the tags that name finished copies; each ends with the store that
+/// the copy is in, as [`copied_to`] has it.
+const COPIED_TO: &str = "biophony.copied_to/";
 
 /// The tag by which MLflow nests runs.
 const PARENT: &str = "mlflow.parentRunId";
@@ -42,50 +56,98 @@ const PARENT: &str = "mlflow.parentRunId";
 const METRICS_PER_BATCH: usize = 1000;
 const PAIRS_PER_BATCH: usize = 100;
 
-/// Copies a run, completing an earlier copy if there is one, and returns the copy's
-/// identifier. The experiment of the same name is created if there is none.
-///
-/// The copy of a run that has ended is noted on the original, in [`COPIED_TO`].
+/// The tag of a run or a version that names its finished copy in a store.
+pub fn copied_to(store_identity: &str) -> String {
+    format!("{COPIED_TO}{store_identity}")
+}
+
+/// Whether a run has a finished copy in some store.
+pub fn is_copied(run: &Run) -> bool {
+    let mut tags = run.data.tags.iter();
+    tags.any(|tag| tag.key.starts_with(COPIED_TO))
+}
+
+/// Forgets which copies of a run are finished: it has more to tell.
 ///
 /// # Errors
 ///
-/// When either store fails. What was copied by then stays, and the next call goes on.
+/// When the store fails.
+pub fn forget_copies(store: &dyn TrackingStore, run: &RunId) -> Result<()> {
+    for tag in store.get_run(run)?.data.tags {
+        if tag.key.starts_with(COPIED_TO) {
+            store.delete_tag(run, &tag.key)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a tag is about copying alone, so that copies do not have it.
+fn is_of_copying(tag: &Tag) -> bool {
+    tag.key.starts_with(COPIED_TO) || tag.key == COPY_OF || tag.key == SEND_TO
+}
+
+/// The tag that names copies in `to`, which must be another store than `from`.
+fn tag_for(from: &dyn TrackingStore, to: &dyn TrackingStore) -> Result<String> {
+    let identity = to.identity()?;
+    match identity == from.identity()? {
+        true => Err(TrackingError::SameStore),
+        false => Ok(copied_to(&identity)),
+    }
+}
+
+/// Copies a run, completing an earlier copy if there is one, and returns the copy's
+/// identifier. The experiment of the same name is created if there is none.
+///
+/// The copy of a run that has ended is noted on the original, see [`copied_to`].
+///
+/// # Errors
+///
+/// [`TrackingError::SameStore`] when both are one, and when either store fails. What
+/// was copied by then stays, and the next call goes on.
 pub fn copy_run(from: &dyn TrackingStore, id: &RunId, to: &dyn TrackingStore) -> Result<RunId> {
+    let copied_to = tag_for(from, to)?;
     let run = from.get_run(id)?;
     let copy = begin_copy(from, &run, to)?;
     copy_data(from, &run, to, &to.get_run(&copy)?)?;
-    end_copy(from, &run, to, &copy)?;
+    end_copy(from, &run, to, &copy, &copied_to)?;
     Ok(copy)
 }
 
-/// Copies every run of `experiments` that has ended and was not copied before;
+/// Copies every run of `experiments` that has ended and was not copied there before;
 /// returns the originals and their copies.
 ///
 /// # Errors
 ///
-/// When either store fails; runs that were copied by then are not copied again.
+/// As [`copy_run`]; runs that were copied by then are not copied again.
 pub fn copy_pending(
     from: &dyn TrackingStore,
     experiments: &[ExperimentId],
     to: &dyn TrackingStore,
 ) -> Result<Vec<(RunId, RunId)>> {
     let mut copies = Vec::new();
-    for id in pending(from, experiments)? {
+    for id in pending(from, experiments, to)? {
         let copy = copy_run(from, &id, to)?;
         copies.push((id, copy));
     }
     Ok(copies)
 }
 
-/// The runs that have ended and were not copied, the oldest first.
+/// The runs that have ended, are no copies and have none in `to`, the oldest first.
 ///
 /// # Errors
 ///
-/// When the store fails.
-pub fn pending(from: &dyn TrackingStore, experiments: &[ExperimentId]) -> Result<Vec<RunId>> {
+/// As [`copy_run`].
+pub fn pending(
+    from: &dyn TrackingStore,
+    experiments: &[ExperimentId],
+    to: &dyn TrackingStore,
+) -> Result<Vec<RunId>> {
+    let copied_to = tag_for(from, to)?;
     let mut search = Search {
         order_by: vec!["start_time ASC".to_owned()],
-        ..Search::matching(format!("tags.`{COPIED_TO}` IS NULL"))
+        ..Search::matching(format!(
+            "tags.`{copied_to}` IS NULL AND tags.`{COPY_OF}` IS NULL"
+        ))
     };
     let mut found = Vec::new();
     loop {
@@ -156,6 +218,7 @@ fn end_copy(
     run: &Run,
     to: &dyn TrackingStore,
     copy: &RunId,
+    copied_to: &str,
 ) -> Result<()> {
     to.update_run(
         copy,
@@ -167,7 +230,7 @@ fn end_copy(
     )?;
     // Last, so that a run without this tag is one that has to be copied.
     if has_ended(run) {
-        from.set_tag(&run.info.run_id, Tag::new(COPIED_TO, copy.as_str()))?;
+        from.set_tag(&run.info.run_id, Tag::new(copied_to, copy.as_str()))?;
     }
     Ok(())
 }
@@ -176,7 +239,7 @@ fn end_copy(
 /// identifier there.
 fn tags_of_copy(from: &dyn TrackingStore, run: &Run, to: &dyn TrackingStore) -> Result<Vec<Tag>> {
     let tags = run.data.tags.iter();
-    tags.filter(|tag| tag.key != COPIED_TO)
+    tags.filter(|tag| !is_of_copying(tag))
         .map(|tag| match tag.key.as_str() {
             PARENT => {
                 let parent = match from.get_run(&RunId::from(tag.value.as_str())) {

@@ -4,8 +4,8 @@
 //! has no MLflow and checks the tables alone.
 
 use biophony_tracking::{
-    CreateModelVersion, CreateRegisteredModel, CreateRun, Dataset, DatasetInput, ExperimentId,
-    LogBatch, Metric, Param, SqliteStore, Tag, TrackingStore,
+    CreateLoggedModel, CreateModelVersion, CreateRegisteredModel, CreateRun, Dataset, DatasetInput,
+    ExperimentId, LogBatch, Metric, ModelOutput, Param, SqliteStore, Tag, TrackingStore,
 };
 use rusqlite::Connection;
 
@@ -51,6 +51,30 @@ fn filled() -> SqliteStore {
             })
             .expect("a version");
     }
+    let experiment_id = ExperimentId::default_experiment();
+    let model = store.create_logged_model(CreateLoggedModel {
+        experiment_id,
+        name: Some("model".to_owned()),
+        model_type: None,
+        source_run_id: Some(run.clone()),
+        params: vec![Param::new("depth", "4")],
+        tags: vec![Tag::new("kind", "cnn")],
+    });
+    let id = model.expect("a model").info.model_id;
+    let of_model = |value: f64, step: i64| Metric {
+        model_id: Some(id.clone()),
+        dataset_name: Some("animals".to_owned()),
+        dataset_digest: Some("abc".to_owned()),
+        ..Metric::new("auc", value, 4, step)
+    };
+    for (value, step) in [(0.75, 0), (f64::NAN, 1)] {
+        store.log_metric(&run, of_model(value, step)).expect("logs");
+    }
+    let made = ModelOutput {
+        model_id: id,
+        step: 3,
+    };
+    store.log_outputs(&run, &[made]).expect("logs");
     store.promote("birds", 1).expect("promotes");
     store.delete_model_version("birds", 2).expect("deletes");
     store
@@ -71,17 +95,21 @@ fn every_table_is_filled() {
         ("alembic_version", 1),
         ("experiments", 1),
         ("runs", 1),
-        ("metrics", 3),
-        ("latest_metrics", 1),
+        ("metrics", 5),
+        ("latest_metrics", 2),
         ("params", 1),
         ("tags", 2),
         ("datasets", 1),
-        ("inputs", 1),
+        ("inputs", 2),
         ("input_tags", 1),
         ("registered_models", 1),
         ("registered_model_aliases", 1),
         ("model_versions", 2),
         ("model_version_tags", 1),
+        ("logged_models", 1),
+        ("logged_model_metrics", 2),
+        ("logged_model_params", 1),
+        ("logged_model_tags", 1),
     ] {
         assert_eq!(n_rows(table), expected, "{table}");
     }

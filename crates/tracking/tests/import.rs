@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use biophony_tracking::{
-    CreateExperiment, CreateModelVersion, CreateRegisteredModel, CreateRun, Dataset, DatasetInput,
-    Imported, LogBatch, Metric, Param, RunStatus, Search, SqliteStore, Tag, TrackingStore,
-    ViewType, experiment_named, value_of,
+    CreateExperiment, CreateLoggedModel, CreateModelVersion, CreateRegisteredModel, CreateRun,
+    Dataset, DatasetInput, Imported, LogBatch, Metric, ModelOutput, Param, RunStatus, Search,
+    SqliteStore, Tag, TrackingStore, ViewType, experiment_named, value_of,
 };
 use rusqlite::Connection;
 
@@ -62,10 +62,26 @@ fn fill(store: &SqliteStore, experiment: &str) {
             tags: vec![Tag::new("team", "a")],
         })
         .expect("registers");
+    let model = store.create_logged_model(CreateLoggedModel {
+        experiment_id: run.experiment_id.clone(),
+        name: Some("model".to_owned()),
+        model_type: None,
+        source_run_id: Some(run.run_id.clone()),
+        params: vec![Param::new("depth", "4")],
+        tags: vec![Tag::new("kind", "cnn")],
+    });
+    let model = model.expect("a model").info;
+    let (model_id, step) = (model.model_id.clone(), 3);
+    let made = ModelOutput { model_id, step };
+    store.log_outputs(&run.run_id, &[made]).expect("logs");
     for i in 0..2 {
         let request = CreateModelVersion {
             name: "birds".to_owned(),
-            source: format!("{}/model-{i}", run.artifact_uri),
+            source: match i {
+                0 => model.artifact_uri.clone(),
+                _ => format!("models:/{}", model.model_id),
+            },
+            model_id: Some(model.model_id.clone()),
             run_id: Some(run.run_id.clone()),
             tags: vec![Tag::new("number", i.to_string())],
             ..CreateModelVersion::default()
@@ -82,7 +98,7 @@ fn exported(store: &SqliteStore, folder: &Path) -> std::path::PathBuf {
     file
 }
 
-/// All runs of an experiment, their metrics' histories included.
+/// All runs of an experiment and their models, metrics' histories included.
 fn picture(store: &SqliteStore, experiment: &str) -> Vec<String> {
     let id = store.get_experiment_by_name(experiment).expect("asks");
     let id = id.expect("there is one").experiment_id;
@@ -95,7 +111,15 @@ fn picture(store: &SqliteStore, experiment: &str) -> Vec<String> {
         }
         let mut info = run.info.clone();
         info.experiment_id = id.clone();
-        lines.push(format!("{info:?} {:?} {:?}", run.data, run.inputs));
+        lines.push(format!(
+            "{info:?} {:?} {:?} {:?}",
+            run.data, run.inputs, run.outputs
+        ));
+        for made in &run.outputs.model_outputs {
+            let mut model = store.get_logged_model(&made.model_id).expect("there");
+            model.info.experiment_id = id.clone();
+            lines.push(format!("{model:?}"));
+        }
     }
     lines
 }
@@ -107,7 +131,7 @@ fn what_was_exported_is_read_back_and_a_second_time_adds_nothing() {
     fill(&from, "pond");
     let file = exported(&from, folder.path());
     let to = SqliteStore::in_memory().expect("a store");
-    let imported = to.import_mlflow(&file).expect("imports");
+    let imported = to.import_mlflow(&file, None).expect("imports");
     assert_eq!(
         imported,
         Imported {
@@ -117,11 +141,12 @@ fn what_was_exported_is_read_back_and_a_second_time_adds_nothing() {
             params: 1,
             tags: 2,
             datasets: 1,
-            logged_models: 0,
+            logged_models: 1,
             registered_models: 1,
             versions: 2,
             aliases: 2,
             left_out: 0,
+            files_elsewhere: 0,
         }
     );
     assert_eq!(picture(&from, "pond"), picture(&to, "pond"));
@@ -130,7 +155,7 @@ fn what_was_exported_is_read_back_and_a_second_time_adds_nothing() {
         to.get_registered_model("birds").expect("there")
     );
     assert_eq!(
-        to.import_mlflow(&file).expect("imports"),
+        to.import_mlflow(&file, None).expect("imports"),
         Imported::default()
     );
     // What was imported goes on as if it had been made here.
@@ -152,7 +177,7 @@ fn what_is_here_stays_and_numbers_that_are_taken_give_way() {
     .expect("new");
     fill(&to, "wood");
     let before = to.get_registered_model("birds").expect("there");
-    let imported = to.import_mlflow(&file).expect("imports");
+    let imported = to.import_mlflow(&file, None).expect("imports");
     assert_eq!((imported.experiments, imported.versions), (1, 2));
     assert_eq!(imported.aliases, 0, "the names mean what they meant");
     let after = to.get_registered_model("birds").expect("there");
@@ -161,7 +186,7 @@ fn what_is_here_stays_and_numbers_that_are_taken_give_way() {
     assert_eq!(value_of(&third.tags, "number"), Some("0"));
     assert_eq!(picture(&from, "pond").len(), picture(&to, "pond").len());
     assert_eq!(
-        to.import_mlflow(&file).expect("imports"),
+        to.import_mlflow(&file, None).expect("imports"),
         Imported::default()
     );
 }
@@ -179,7 +204,7 @@ fn a_run_that_was_under_way_takes_its_end() {
     let to = SqliteStore::in_memory().expect("a store");
     let first = folder.path().join("first.db");
     from.export_mlflow(&first).expect("exports");
-    to.import_mlflow(&first).expect("imports");
+    to.import_mlflow(&first, None).expect("imports");
     assert_eq!(
         to.get_run(&run).expect("there").info.status,
         RunStatus::Running
@@ -189,13 +214,13 @@ fn a_run_that_was_under_way_takes_its_end() {
     from.finish_run(&run, RunStatus::Failed, 8).expect("ends");
     let second = folder.path().join("second.db");
     from.export_mlflow(&second).expect("exports");
-    let imported = to.import_mlflow(&second).expect("imports");
+    let imported = to.import_mlflow(&second, None).expect("imports");
     assert_eq!((imported.runs, imported.metrics), (0, 1));
     let info = to.get_run(&run).expect("there").info;
     assert_eq!((info.status, info.end_time), (RunStatus::Failed, Some(8)));
 }
 
-/// Today's MLflow has workspaces, logged models, and a step where they were made.
+/// Today's MLflow has workspaces.
 #[test]
 fn the_schema_of_todays_mlflow_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -220,16 +245,7 @@ fn the_schema_of_todays_mlflow_is_read() {
         .expect("alters");
     }
     db.execute_batch(&format!(
-        "ALTER TABLE inputs ADD COLUMN step BIGINT NOT NULL DEFAULT 0;
-         CREATE TABLE logged_models (model_id, experiment_id, name, artifact_location,
-             creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage,
-             model_type, source_run_id, status_message);
-         CREATE TABLE logged_model_metrics (model_id, metric_name, metric_timestamp_ms,
-             metric_step, metric_value, experiment_id, run_id, dataset_uuid, dataset_name,
-             dataset_digest);
-         CREATE TABLE logged_model_params (model_id, experiment_id, param_key, param_value);
-         CREATE TABLE logged_model_tags (model_id, experiment_id, tag_key, tag_value);
-         INSERT INTO logged_models VALUES ('m-1', 1, 'model', 'mlflow-artifacts:/1/models/m-1',
+        "INSERT INTO logged_models VALUES ('m-1', 1, 'model', 'mlflow-artifacts:/1/models/m-1',
              3, 4, 2, 'active', NULL, '{run}', NULL);
          INSERT INTO logged_model_metrics
              VALUES ('m-1', 'auc', 5, 0, 0.75, 1, '{run}', NULL, 'animals', 'abc');
@@ -243,15 +259,16 @@ fn the_schema_of_todays_mlflow_is_read() {
     drop(db);
 
     let to = SqliteStore::in_memory().expect("a store");
-    let imported = to.import_mlflow(&file).expect("imports");
-    assert_eq!((imported.logged_models, imported.left_out), (1, 1));
+    let imported = to.import_mlflow(&file, None).expect("imports");
+    assert_eq!((imported.logged_models, imported.left_out), (2, 1));
     let model = to.get_logged_model(&"m-1".into()).expect("there");
     assert_eq!(value_of(&model.info.tags, "kind"), Some("cnn"));
     assert_eq!(model.data.metrics[0].value, 0.75);
     let run = to.get_run(&run.as_str().into()).expect("there");
-    let output = &run.outputs.model_outputs[0];
-    assert_eq!((output.model_id.as_str(), output.step), ("m-1", 3));
-    let again = to.import_mlflow(&file).expect("imports");
+    let mut outputs = run.outputs.model_outputs.iter();
+    let output = outputs.find(|output| output.model_id.as_str() == "m-1");
+    assert_eq!(output.expect("it made it").step, 3);
+    let again = to.import_mlflow(&file, None).expect("imports");
     assert_eq!(
         again,
         Imported {
@@ -261,12 +278,145 @@ fn the_schema_of_todays_mlflow_is_read() {
     );
 }
 
+/// Version numbers with their logged models and the places of their files.
+fn versions(store: &SqliteStore) -> Vec<(u32, Option<String>, String)> {
+    let search = Search::versions_of("birds").expect("a name");
+    let page = store.search_model_versions(&search).expect("searches");
+    let mut versions: Vec<_> = page
+        .items
+        .into_iter()
+        .map(|one| {
+            let place = store.model_version_download_uri("birds", one.version);
+            let model = one.model_id.map(|id| id.to_string());
+            (one.version, model, place.expect("there"))
+        })
+        .collect();
+    versions.sort_unstable();
+    versions
+}
+
+#[test]
+fn versions_keep_their_logged_models() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = SqliteStore::in_memory().expect("a store");
+    fill(&from, "pond");
+    let to = SqliteStore::in_memory().expect("a store");
+    let file = exported(&from, folder.path());
+    to.import_mlflow(&file, None).expect("imports");
+    assert_eq!(versions(&from), versions(&to));
+    assert!(versions(&to).iter().all(|(_, model, _)| model.is_some()));
+}
+
+/// What MLflow without a server leaves: paths of its folder in every URI.
+fn local_database(folder: &Path, artifacts: &str) -> std::path::PathBuf {
+    let from = SqliteStore::in_memory().expect("a store");
+    fill(&from, "pond");
+    let file = exported(&from, folder);
+    let db = Connection::open(&file).expect("opens");
+    for (table, column) in [
+        ("experiments", "artifact_location"),
+        ("runs", "artifact_uri"),
+        ("logged_models", "artifact_location"),
+        ("model_versions", "source"),
+        ("model_versions", "storage_location"),
+    ] {
+        db.execute(
+            &format!("UPDATE {table} SET {column} = replace({column}, 'mlflow-artifacts:', ?1)"),
+            [artifacts],
+        )
+        .expect("updates");
+    }
+    file
+}
+
+/// Everything that is here leads to files below our own root.
+#[track_caller]
+fn check_places(to: &SqliteStore) {
+    let experiment = to
+        .get_experiment_by_name("pond")
+        .expect("asks")
+        .expect("there");
+    let id = experiment.experiment_id;
+    assert_eq!(
+        experiment.artifact_location,
+        format!("mlflow-artifacts:/{id}")
+    );
+    let runs = to
+        .search_runs(&[id], &Search::default(), ViewType::All)
+        .expect("searches");
+    for run in runs.items {
+        let id = &run.info.run_id;
+        assert_eq!(
+            run.info.artifact_uri,
+            format!("mlflow-artifacts:/1/{id}/artifacts")
+        );
+        let model = &run.outputs.model_outputs[0].model_id;
+        let place = to.get_logged_model(model).expect("there").info.artifact_uri;
+        assert_eq!(
+            place,
+            format!("mlflow-artifacts:/1/models/{model}/artifacts")
+        );
+        assert!(versions(to).iter().all(|(_, _, uri)| *uri == place));
+    }
+}
+
+#[test]
+fn files_of_a_folder_that_is_taken_in_are_found_where_they_are_then() {
+    for before in [
+        "/home/ada/mlruns",
+        "file:///home/ada/mlruns",
+        "./mlruns",
+        "mlruns",
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let artifacts = folder.path().join("taken");
+        std::fs::create_dir_all(artifacts.join("1")).expect("creates");
+        let file = local_database(folder.path(), before);
+        let to = SqliteStore::in_memory().expect("a store");
+        let first = to.import_mlflow(&file, Some(&artifacts)).expect("imports");
+        assert_eq!((first.versions, first.files_elsewhere), (2, 0), "{before}");
+        check_places(&to);
+        let again = to.import_mlflow(&file, Some(&artifacts)).expect("imports");
+        assert_eq!(again, Imported::default());
+    }
+}
+
+#[test]
+fn files_can_be_taken_in_later_and_until_then_it_is_said_that_they_are_elsewhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let artifacts = folder.path().join("mlruns");
+    std::fs::create_dir_all(&artifacts).expect("creates");
+    // Its own path, without a folder of the experiment in it.
+    let file = local_database(folder.path(), artifacts.to_str().expect("text"));
+    let to = SqliteStore::in_memory().expect("a store");
+    let first = to.import_mlflow(&file, None).expect("imports");
+    assert_eq!((first.runs, first.files_elsewhere), (1, 1));
+    let later = to.import_mlflow(&file, Some(&artifacts)).expect("imports");
+    assert_eq!(later, Imported::default());
+    check_places(&to);
+}
+
+#[test]
+fn a_store_of_our_own_is_told_from_mlflows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tracking.db");
+    let own = SqliteStore::open(&file).expect("a store");
+    for store in [&own, &SqliteStore::in_memory().expect("a store")] {
+        let refused = store.import_mlflow(&file, None).expect_err("is refused");
+        let told = refused.to_string();
+        assert!(
+            told.contains("a tracking store of biophony's own"),
+            "{told}"
+        );
+    }
+}
+
 #[test]
 fn other_files_are_refused_and_leave_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::in_memory().expect("a store");
     let refused = |name: &str| {
-        let error = store.import_mlflow(&folder.path().join(name));
+        let error = store.import_mlflow(&folder.path().join(name), None);
         error.expect_err("it is refused").to_string()
     };
     assert!(refused("none.db").contains("there is no file"));

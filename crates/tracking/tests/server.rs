@@ -192,6 +192,139 @@ fn quirks_that_clients_rely_on() {
 }
 
 #[test]
+fn numbers_are_taken_for_experiments_and_states_and_lists_are_lists() {
+    let server = start();
+    let run = new_run(&server);
+    let search = |body| server.send("POST", "runs/search", body);
+    let found = search(json!({ "experiment_ids": [0] })).json();
+    assert_eq!(found["runs"].as_array().map(Vec::len), Some(1));
+    let refused = search(json!({ "experiment_ids": "0" }));
+    assert_eq!(refused.status, 400);
+    let models = |body| server.send("POST", "logged-models/search", body);
+    assert_eq!(models(json!({ "experiment_ids": [] })).body, "{}");
+    assert_eq!(models(json!({ "experiment_ids": [0] })).body, "{}");
+    assert_eq!(models(json!({})).status, 400);
+    for (number, name) in [
+        (3, "FINISHED"),
+        (4, "FAILED"),
+        (5, "KILLED"),
+        (1, "RUNNING"),
+    ] {
+        let body = json!({ "run_id": run, "status": number });
+        let answer = server.send("POST", "runs/update", body).json();
+        assert_eq!(answer["run_info"]["status"], name);
+    }
+    let body = json!({ "run_id": run, "status": 9 });
+    let answer = server.send("POST", "runs/update", body).json();
+    assert_eq!(answer["run_info"]["status"], "RUNNING");
+}
+
+#[test]
+fn a_step_that_is_no_step_is_refused_and_not_bent() {
+    let server = start();
+    let run = new_run(&server);
+    // Beyond 64 bits, as a number and as a text.
+    for step in [
+        "1180591620717411303424",
+        "\"1180591620717411303424\"",
+        "1e20",
+        "-1e20",
+    ] {
+        for route in ["runs/log-metric", "runs/log-batch"] {
+            let metric = format!(r#""key":"a","value":1,"timestamp":1,"step":{step}"#);
+            let body = match route {
+                "runs/log-metric" => format!(r#"{{"run_id":"{run}",{metric}}}"#),
+                _ => format!(r#"{{"run_id":"{run}","metrics":[{{{metric}}}]}}"#),
+            };
+            let path = format!("/api/2.0/mlflow/{route}");
+            let json = [("Content-Type", "application/json")];
+            let answer = server.ask("POST", &path, &json, &body);
+            assert_eq!(answer.status, 400, "{route} {step}: {}", answer.body);
+        }
+    }
+    let history = format!("/api/2.0/mlflow/metrics/get-history?run_id={run}&metric_key=a");
+    assert_eq!(server.get(&history).body, "{}");
+}
+
+#[test]
+fn searches_of_any_length_are_answered() {
+    let server = start();
+    new_run(&server);
+    let search = |filter: Vec<String>, order: Vec<String>| {
+        let body = json!({
+            "experiment_ids": ["0"], "filter": filter.join(" AND "), "order_by": order,
+        });
+        server.send("POST", "runs/search", body)
+    };
+    let clauses = |n: usize| (0..n).map(|i| format!("params.p{i} IS NULL")).collect();
+    for n in [1, 16, 17, 1100, 2000] {
+        let answer = search(clauses(n), Vec::new());
+        assert_eq!(answer.status, 200, "{n} clauses: {}", answer.body);
+        assert_eq!(answer.json()["runs"].as_array().map(Vec::len), Some(1));
+    }
+    let refused = search(clauses(2001), Vec::new());
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (400, "INVALID_PARAMETER_VALUE")
+    );
+    let keys = |n: usize| (0..n).map(|i| format!("metrics.m{i}")).collect();
+    assert_eq!(search(Vec::new(), keys(50)).status, 200);
+    assert_eq!(search(Vec::new(), keys(51)).status, 400);
+    let path = "/api/2.0/mlflow/registered-models/search?filter=";
+    let filter = vec!["name%20LIKE%20'a%25'"; 1100].join("%20AND%20");
+    assert_eq!(server.get(&format!("{path}{filter}")).status, 200);
+}
+
+#[test]
+fn a_version_names_its_aliases_when_it_is_asked_for_by_itself() {
+    let server = start();
+    let post = |route, body| server.send("POST", route, body);
+    post("registered-models/create", json!({ "name": "birds" }));
+    post(
+        "model-versions/create",
+        json!({ "name": "birds", "source": "s3://b/m" }),
+    );
+    let alias = json!({ "name": "birds", "alias": "champion", "version": "1" });
+    post("registered-models/alias", alias);
+    let one = server
+        .get("/api/2.0/mlflow/model-versions/get?name=birds&version=1")
+        .json();
+    assert_eq!(one["model_version"]["aliases"], json!(["champion"]));
+    // As MLflow's server has it.
+    let found = server.get("/api/2.0/mlflow/model-versions/search").json();
+    assert_eq!(found["model_versions"][0]["version"], "1");
+    assert_eq!(found["model_versions"][0].get("aliases"), None);
+}
+
+#[test]
+fn prompts_are_registered_with_words_that_lead_nowhere_for_a_source() {
+    let server = start();
+    let prompt = |name: &str, source: &str, said: &str| {
+        let tags = json!([{ "key": "mlflow.prompt.is_prompt", "value": said }]);
+        let body = json!({ "name": name, "tags": tags });
+        server.send("POST", "registered-models/create", body);
+        let body = json!({ "name": name, "source": source, "tags": tags });
+        server.send("POST", "model-versions/create", body)
+    };
+    assert_eq!(prompt("greeting", "dummy-source", "true").status, 200);
+    for source in [
+        "/etc/passwd",
+        "file:///etc",
+        "mlflow-artifacts:/1/x",
+        "other",
+    ] {
+        let refused = prompt("greeting", source, "true");
+        assert_eq!(refused.status, 400, "{source}");
+        let message = refused.json()["message"].to_string();
+        assert!(
+            message.contains("must use an MLflow placeholder"),
+            "{message}"
+        );
+    }
+    assert_eq!(prompt("no-prompt", "dummy-source", "false").status, 400);
+}
+
+#[test]
 fn a_run_carries_both_names_of_its_identifier() {
     let server = start();
     let run = new_run(&server);

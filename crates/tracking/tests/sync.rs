@@ -7,9 +7,9 @@ mod child;
 mod http;
 
 use biophony_tracking::{
-    COPIED_TO, COPY_OF, CreateExperiment, CreateRun, Dataset, DatasetInput, ExperimentId, LogBatch,
-    Metric, Param, RemoteStore, Run, RunId, RunStatus, Search, SqliteStore, Tag, TrackingStore,
-    ViewType, copy_pending, copy_run, pending, value_of,
+    COPY_OF, CreateExperiment, CreateRun, Dataset, DatasetInput, ExperimentId, LogBatch, Metric,
+    Param, RemoteStore, Run, RunId, RunStatus, Search, SqliteStore, Tag, TrackingStore, ViewType,
+    copied_to, copy_pending, copy_run, pending, value_of,
 };
 use breaking::breaking_after;
 use child::{Death, ServerProcess, store_in};
@@ -102,7 +102,8 @@ fn a_run_is_copied_once_however_often_it_is_copied() {
     );
     check_copy(&remote, &run);
     let tags = local.get_run(&run).expect("there").data.tags;
-    assert_eq!(value_of(&tags, COPIED_TO), Some(first.as_str()));
+    let tag = copied_to(&remote.identity().expect("says who it is"));
+    assert_eq!(value_of(&tags, &tag), Some(first.as_str()));
 }
 
 /// The way to the server breaks sooner and later, until a copy gets through.
@@ -128,7 +129,7 @@ fn a_copy_that_breaks_off_anywhere_is_completed() {
     assert!(n_breaks > 10, "it broke {n_breaks} times only");
     let remote = RemoteStore::new(&format!("http://{}", server.address())).expect("a store");
     check_copy(&remote, &run);
-    let left = pending(&local, &[experiment]).expect("asks");
+    let left = pending(&local, &[experiment], &remote).expect("asks");
     assert_eq!(left, Vec::<RunId>::new());
 }
 
@@ -165,7 +166,7 @@ fn a_run_arrives_once_although_the_server_dies_at_every_request() {
             remote.check_integrity().expect("checks"),
             Vec::<String>::new()
         );
-        let left = pending(&local, &[experiment]).expect("asks");
+        let left = pending(&local, &[experiment], &remote).expect("asks");
         assert_eq!(left, Vec::<RunId>::new());
     }
 }
@@ -178,7 +179,8 @@ fn runs_that_go_on_are_not_pending() {
         .create_run(CreateRun::new(experiment.clone()))
         .expect("a run");
     let done = finished_run(&local, &experiment);
-    assert_eq!(pending(&local, &[experiment]).expect("asks"), [done]);
+    let to = SqliteStore::in_memory().expect("a store");
+    assert_eq!(pending(&local, &[experiment], &to).expect("asks"), [done]);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) use follow::Follower;
 pub enum ModelChoice {
     /// The version of the registered model that this alias means at the time.
     Alias(String),
+    /// This version of the registered model, whatever aliases mean.
+    Version(u32),
     /// The bundle in this folder.
     Folder(PathBuf),
 }

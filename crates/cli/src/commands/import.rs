@@ -29,7 +29,7 @@ fn mlflow_sqlite(
 ) -> Result<Outcome> {
     let settings = load_settings(common, Vec::new())?.tracking;
     let tracking = Tracking::open(&Home::at(&common.home), &settings)?;
-    let imported = tracking.store.import_mlflow(file)?;
+    let imported = tracking.store.import_mlflow(file, artifacts)?;
     let n_files = match artifacts {
         Some(folder) => copy_files(&tracking, folder)?,
         None => 0,
@@ -71,6 +71,13 @@ fn mlflow_sqlite(
         eprintln!(
             "left out {} of other workspaces than `default`",
             plural(imported.left_out, "experiment", "experiments")
+        );
+    }
+    if imported.files_elsewhere > 0 {
+        eprintln!(
+            "the files of {} lie elsewhere and are not taken in; `--artifacts DIR` takes in those \
+             of a folder",
+            plural(imported.files_elsewhere, "run", "runs")
         );
     }
     Ok(Outcome::Complete)

@@ -182,6 +182,10 @@ impl Models {
         }
         let (store, model) = (&self.tracking.store, &self.tracking.settings.model);
         let Some(wanted) = wanted else {
+            if store.get_model_version_by_alias(model, alias).is_err() {
+                let known = self.tracking.known(model);
+                bail!("`{model}` has no alias `{alias}`; {known}");
+            }
             store.delete_registered_model_alias(model, alias)?;
             self.tracking.tell_aliases();
             return match self.json {

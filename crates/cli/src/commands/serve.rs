@@ -8,17 +8,18 @@ mod demo;
 mod examples;
 mod welcome;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use biophony_tracking::CHAMPION;
 use biophony_tracking::server::Access;
 use biophony_web::{Config, ModelChoice, Server, Tls, WebState, lan_addresses};
 
 use super::{load_settings, print};
 use crate::arguments::{Common, ServeArguments};
 use crate::home::Home;
-use crate::tracking::Tracking;
+use crate::tracking::{Tracking, Which, find_folder};
 use crate::{Outcome, UsageError};
 use demo::Demo;
 use examples::Examples;
@@ -30,18 +31,20 @@ pub(crate) fn run(common: &Common, arguments: &ServeArguments) -> Result<Outcome
     let settings = load_settings(common, Vec::new())?.tracking;
     let tracking = Tracking::open(&home, &settings)?;
     tracking.adopt_old_champion()?;
+    tracking.watch_for_dead_runs()?;
+    let (registered_model, model) = choice(&home, &tracking, &arguments.model)?;
     let tls = match &arguments.tls {
         Some(wanted) => Some(encryption(wanted, &common.home)?),
         None => None,
     };
     let config = Config {
         access: access(arguments)?,
-        model: choice(&home, &arguments.model),
+        model,
         encrypted: tls.is_some(),
         demo: Some(Arc::new(Demo::new(common))),
         examples: Arc::new(Examples::new(pipelines.clone())),
         pipelines: Some(pipelines),
-        registered_model: settings.model,
+        registered_model,
         ..Config::new(common.home.clone(), tracking.store, tracking.artifacts)
     };
     let is_open = !config.access.asks_for_tokens();
@@ -92,15 +95,25 @@ fn encryption(wanted: &str, home: &Path) -> Result<Tls> {
     Ok(Tls::from_files(Path::new(certificate), Path::new(key))?)
 }
 
-/// A folder with a bundle, the name of one below the home folder, or else an alias.
-fn choice(home: &Home, wanted: &str) -> ModelChoice {
-    let as_folder = PathBuf::from(wanted);
-    let below_home = home.model(wanted);
-    let holds_bundle = |folder: &PathBuf| folder.join("bundle.json").is_file();
-    match [as_folder, below_home].into_iter().find(holds_bundle) {
-        Some(folder) => ModelChoice::Folder(folder),
-        // No alias has a slash in it: it will be said what the folder lacks.
-        None if wanted.contains(['/', '\\']) => ModelChoice::Folder(PathBuf::from(wanted)),
-        None => ModelChoice::Alias(wanted.to_owned()),
+/// Which model is meant, and of which registered model: a folder with a bundle, the name
+/// of one below the home folder, a version, or an alias, which is followed.
+///
+/// # Errors
+///
+/// When it is none of these. The champion alone may be missing yet.
+fn choice(home: &Home, tracking: &Tracking, wanted: &str) -> Result<(String, ModelChoice)> {
+    let own = tracking.settings.model.clone();
+    if let Some(folder) = find_folder(home, wanted) {
+        return Ok((own, ModelChoice::Folder(folder)));
+    }
+    let reference = tracking.reference(wanted);
+    let model = reference.model.to_owned();
+    match (tracking.find_version(wanted)?, reference.which) {
+        (Some(version), Which::Version(_)) => Ok((model, ModelChoice::Version(version.version))),
+        (_, Which::Alias(alias)) if alias == CHAMPION => {
+            Ok((model, ModelChoice::Alias(alias.to_owned())))
+        }
+        (Some(_), Which::Alias(alias)) => Ok((model, ModelChoice::Alias(alias.to_owned()))),
+        (None, _) => Err(tracking.no_such_model(home, wanted)),
     }
 }

@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use biophony_tracking::{
-    COPIED_TO, ExperimentId, RemoteStore, Run, RunId, RunStatus, Search, TrackingError,
-    TrackingStore, ViewType, value_of,
+    AliasConflict, AliasMoves, COPY_OF, ExperimentId, Mirror, Overwrite, RemoteStore, Run, RunId,
+    RunStatus, SEND_TO, Search, TrackingError, TrackingStore, ViewType, is_copied, value_of,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{load_settings, plural, print};
 use crate::Outcome;
 use crate::arguments::{Common, TrackingArguments, TrackingCommand};
 use crate::home::Home;
-use crate::tracking::{Tracking, destination, tag};
+use crate::tracking::{Tracking, destination};
 
 pub(crate) fn run(common: &Common, arguments: &TrackingArguments) -> Result<Outcome> {
     let settings = load_settings(common, Vec::new())?.tracking;
@@ -22,76 +22,225 @@ pub(crate) fn run(common: &Common, arguments: &TrackingArguments) -> Result<Outc
     let tracking = Tracking::open(&home, &settings)?;
     match &arguments.command {
         TrackingCommand::Status => status(&tracking, arguments.json),
-        TrackingCommand::Sync { all } => sync(&tracking, *all, arguments.json),
+        TrackingCommand::Sync {
+            all,
+            overwrite_aliases,
+        } => {
+            let overwrite = match overwrite_aliases {
+                true => Overwrite::Any,
+                false => Overwrite::Own,
+            };
+            sync(&tracking, *all, overwrite, arguments.json)
+        }
     }
+}
+
+/// What the server says when it is asked.
+enum Server {
+    /// There is none.
+    None,
+    Away(anyhow::Error),
+    /// It serves what is here.
+    Own,
+    Answers {
+        ms: f64,
+        copied_to: String,
+        conflicts: Vec<AliasConflict>,
+    },
 }
 
 fn status(tracking: &Tracking, as_json: bool) -> Result<Outcome> {
     let runs = runs(tracking)?;
     let count = |is_wanted: &dyn Fn(&&Run) -> bool| runs.iter().filter(is_wanted).count();
     let n_running = count(&|run| run.info.status == RunStatus::Running);
-    let n_pending = count(&|run| is_pending(run, false));
-    let n_sent = count(&|run| is_sent(run));
+    let n_received = count(&|run| is_received(run));
     let uri = &tracking.settings.uri;
-    let server = destination::open(&tracking.settings, destination::QUICK)?;
-    let answer = server.map(|server| ask(&server));
+    let server = ask(tracking)?;
+    let (n_sent, n_pending) = match &server {
+        // Nobody knows which one would be asked: what some server has counts.
+        Server::None | Server::Away(_) => (
+            count(&|run| is_copied(run)),
+            count(&|run| {
+                is_due(run) && value_of(&run.data.tags, SEND_TO).is_some() && !is_copied(run)
+            }),
+        ),
+        Server::Own => (0, 0),
+        Server::Answers { copied_to, .. } => (
+            count(&|run| value_of(&run.data.tags, copied_to).is_some()),
+            count(&|run| is_pending(run, copied_to, uri, false)),
+        ),
+    };
     if as_json {
-        let reachable = answer.as_ref().map(Result::is_ok);
-        let problem = answer.and_then(Result::err);
         let told = json!({
             "runs": runs.len(),
             "running": n_running,
+            "received": n_received,
             "uri": (!uri.is_empty()).then_some(uri),
-            "reachable": reachable,
-            "problem": problem.map(|error| format!("{error:#}")),
+            "reachable": match &server {
+                Server::None => Value::Null,
+                Server::Away(_) => false.into(),
+                Server::Own | Server::Answers { .. } => true.into(),
+            },
+            "serves_this_store": matches!(server, Server::Own),
+            "problem": match &server {
+                Server::Away(error) => Some(format!("{error:#}")),
+                _ => None,
+            },
             "sent": n_sent,
             "pending": n_pending,
+            "alias_conflicts": conflicts_of(&server).iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
         print(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
         return Ok(Outcome::Complete);
     }
-    let mut text = format!(
-        "here     {}, {n_running} of them under way\n",
-        plural(runs.len(), "run", "runs")
-    );
-    text.push_str(&match answer {
-        None => "server   none (`tracking.uri` or MLFLOW_TRACKING_URI names one)\n".to_owned(),
-        Some(Ok(ms)) => format!("server   {uri}, answers in {ms:.0} ms\n"),
-        Some(Err(error)) => format!("server   {uri}, does not answer: {error:#}\n"),
+    let mut text = format!("here     {}", plural(runs.len(), "run", "runs"));
+    for (n, what) in [
+        (n_running, "under way"),
+        (n_received, "received from elsewhere"),
+    ] {
+        if n > 0 {
+            text.push_str(&format!(", {n} {what}"));
+        }
+    }
+    text.push_str(&match &server {
+        Server::None => match destination::unusable_uri(&tracking.settings) {
+            Some(why) => format!("\nserver   none; {why}\n"),
+            None => {
+                "\nserver   none (`tracking.uri` or MLFLOW_TRACKING_URI names one)\n".to_owned()
+            }
+        },
+        Server::Away(error) => format!("\nserver   {uri}, does not answer: {error:#}\n"),
+        Server::Own => format!("\nserver   {uri}, serves this home folder: it has all of it\n"),
+        Server::Answers { ms, .. } => format!("\nserver   {uri}, answers in {ms:.0} ms\n"),
     });
-    text.push_str(&format!("sent     {}\n", plural(n_sent, "run", "runs")));
-    text.push_str(&format!("to send  {}", plural(n_pending, "run", "runs")));
-    text.push_str(match n_pending {
-        0 => "\n",
-        _ => ": `biophony tracking sync` does it\n",
-    });
+    if !matches!(server, Server::None | Server::Own) {
+        text.push_str(&format!("sent     {}\n", plural(n_sent, "run", "runs")));
+    }
+    if n_pending > 0 {
+        let how = match server {
+            Server::None => "once the server that they were recorded for is named again",
+            _ => "`biophony tracking sync` does it",
+        };
+        text.push_str(&format!(
+            "to send  {}: {how}\n",
+            plural(n_pending, "run", "runs")
+        ));
+    } else if !matches!(server, Server::None | Server::Own) {
+        text.push_str("to send  nothing\n");
+    }
+    for conflict in conflicts_of(&server) {
+        text.push_str(&format!("differs  {conflict}\n"));
+    }
     print(&text)?;
     Ok(Outcome::Complete)
 }
 
-/// How long the server takes to answer, in milliseconds.
-fn ask(server: &RemoteStore) -> Result<f64> {
-    let started = Instant::now();
-    server.get_experiment(&ExperimentId::default_experiment())?;
-    Ok(started.elapsed().as_secs_f64() * 1e3)
+fn conflicts_of(server: &Server) -> &[AliasConflict] {
+    match server {
+        Server::Answers { conflicts, .. } => conflicts,
+        _ => &[],
+    }
 }
 
-fn sync(tracking: &Tracking, all: bool, as_json: bool) -> Result<Outcome> {
-    let Some(server) = destination::open(&tracking.settings, destination::PATIENT)? else {
-        bail!(
-            "there is no server to send to: name one as `tracking.uri` or in MLFLOW_TRACKING_URI"
-        );
+/// Asks the server who it is, how long it takes to answer, and what aliases mean there.
+fn ask(tracking: &Tracking) -> Result<Server> {
+    let Some(server) = destination::open(&tracking.settings, destination::QUICK)? else {
+        return Ok(Server::None);
     };
-    tracking.mark_dead_runs()?;
+    let asked = || {
+        let started = Instant::now();
+        server.get_experiment(&ExperimentId::default_experiment())?;
+        let ms = started.elapsed().as_secs_f64() * 1e3;
+        let mirror = tracking.mirror(&server)?;
+        let mut conflicts = Vec::new();
+        for model in registered(tracking)? {
+            conflicts.extend(mirror.alias_conflicts(&model)?);
+        }
+        Ok(Server::Answers {
+            ms,
+            copied_to: mirror.copied_to().to_owned(),
+            conflicts,
+        })
+    };
+    Ok(
+        asked().unwrap_or_else(|error| match destination::is_same_store(&error) {
+            true => Server::Own,
+            false => Server::Away(error),
+        }),
+    )
+}
+
+fn sync(tracking: &Tracking, all: bool, overwrite: Overwrite, as_json: bool) -> Result<Outcome> {
+    let uri = &tracking.settings.uri;
+    let server = server_to_tell(tracking)?;
+    let mirror = match tracking.mirror(&server) {
+        Err(error) if destination::is_same_store(&error) => bail!(
+            "{uri} serves this home folder, so it has everything that is here; name the server \
+             that shall be told of it, or none"
+        ),
+        mirror => mirror?,
+    };
     let mut pending: Vec<Run> = runs(tracking)?;
-    pending.retain(|run| is_pending(run, all));
+    pending.retain(|run| is_pending(run, mirror.copied_to(), uri, all));
     pending.sort_by_key(|run| run.info.start_time);
+    let sent = send(tracking, &mirror, &pending)?;
+    let told = tell_registry(tracking, &mirror, overwrite)?;
+    let moves: Vec<&String> = told
+        .iter()
+        .filter(|(_, told)| !told.moved.is_empty())
+        .map(|(model, _)| model)
+        .collect();
+    let mut left = AliasMoves::default();
+    for (_, told) in &told {
+        left.conflicts.extend(told.conflicts.iter().cloned());
+    }
+    destination::tell_conflicts(&left);
+    let outcome = match sent.len() == pending.len() && left.conflicts.is_empty() {
+        true => Outcome::Complete,
+        false => Outcome::Partial,
+    };
+    if as_json {
+        let conflicts: Vec<String> = left.conflicts.iter().map(ToString::to_string).collect();
+        let told = json!({
+            "uri": uri, "sent": sent, "aliases_of": moves, "alias_conflicts": conflicts,
+        });
+        print(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
+        return Ok(outcome);
+    }
+    let moved = match moves.is_empty() {
+        true => String::new(),
+        false => {
+            let names: Vec<&str> = moves.iter().map(|model| model.as_str()).collect();
+            format!("; aliases of {}", names.join(", "))
+        }
+    };
+    print(&format!(
+        "{} sent to {uri}{moved}\n",
+        plural(sent.len(), "run", "runs")
+    ))?;
+    Ok(outcome)
+}
+
+fn server_to_tell(tracking: &Tracking) -> Result<RemoteStore> {
+    if let Some(server) = destination::open(&tracking.settings, destination::PATIENT)? {
+        return Ok(server);
+    }
+    match destination::unusable_uri(&tracking.settings) {
+        Some(why) => bail!("there is no server to send to; {why}"),
+        None => bail!(
+            "there is no server to send to: name one as `tracking.uri` or in MLFLOW_TRACKING_URI"
+        ),
+    }
+}
+
+/// Sends runs; returns those that the server took.
+fn send(tracking: &Tracking, mirror: &Mirror<'_>, pending: &[Run]) -> Result<Vec<RunId>> {
     let mut sent: Vec<RunId> = Vec::new();
-    for run in &pending {
+    for run in pending {
         let name = format!("{} ({})", run.info.run_name, run.info.run_id);
         // One that the server does not take keeps no other one back.
-        match tracking.deliver(&server, &run.info.run_id) {
-            Ok(_) => {
+        match tracking.deliver(mirror, &run.info.run_id) {
+            Ok(()) => {
                 eprintln!("sent {name}");
                 sent.push(run.info.run_id.clone());
             }
@@ -99,31 +248,20 @@ fn sync(tracking: &Tracking, all: bool, as_json: bool) -> Result<Outcome> {
             Err(error) => eprintln!("not sent: {name}: {error:#}"),
         }
     }
-    let outcome = match sent.len() == pending.len() {
-        true => Outcome::Complete,
-        false => Outcome::Partial,
-    };
-    let mut aliases = Vec::new();
-    for model in registered(tracking)? {
-        if tracking.mirror(&server).aliases(&model)? {
-            aliases.push(model);
-        }
-    }
-    if as_json {
-        let told = json!({ "uri": tracking.settings.uri, "sent": sent, "aliases_of": aliases });
-        print(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
-        return Ok(outcome);
-    }
-    let moved = match aliases.is_empty() {
-        true => String::new(),
-        false => format!("; aliases of {}", aliases.join(", ")),
-    };
-    print(&format!(
-        "{} sent to {}{moved}\n",
-        plural(sent.len(), "run", "runs"),
-        tracking.settings.uri
-    ))?;
-    Ok(outcome)
+    Ok(sent)
+}
+
+/// Tells of versions and aliases, by registered model.
+fn tell_registry(
+    tracking: &Tracking,
+    mirror: &Mirror<'_>,
+    overwrite: Overwrite,
+) -> Result<Vec<(String, AliasMoves)>> {
+    let told = registered(tracking)?.into_iter().map(|model| {
+        let told = tracking.send_registry(mirror, &model, overwrite)?;
+        Ok((model, told))
+    });
+    told.collect()
 }
 
 /// Whether the server does not answer, so that there is no use in asking on.
@@ -137,16 +275,28 @@ fn is_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| of_server(&cause))
 }
 
-fn is_sent(run: &Run) -> bool {
-    value_of(&run.data.tags, COPIED_TO).is_some()
+/// Whether a run came here as a copy of one elsewhere.
+fn is_received(run: &Run) -> bool {
+    value_of(&run.data.tags, COPY_OF).is_some()
 }
 
-/// Whether a run has ended, was recorded for a server, and was not sent in full;
-/// with `all` also those that were recorded for none.
-fn is_pending(run: &Run, all: bool) -> bool {
+/// Whether a run was made here and has ended.
+fn is_due(run: &Run) -> bool {
     let has_ended = !matches!(run.info.status, RunStatus::Running | RunStatus::Scheduled);
-    let is_wanted = all || value_of(&run.data.tags, tag::SEND_TO).is_some();
-    has_ended && is_wanted && !is_sent(run)
+    has_ended && !is_received(run)
+}
+
+/// Whether a run has to be sent to the server at `uri`, where copies are named by
+/// `copied_to`: it was recorded for it, or for another one that never got it; with `all`,
+/// whatever it was recorded for.
+fn is_pending(run: &Run, copied_to: &str, uri: &str, all: bool) -> bool {
+    let tags = &run.data.tags;
+    let is_wanted = match value_of(tags, SEND_TO) {
+        _ if all => true,
+        Some(wanted) => wanted == uri || !is_copied(run),
+        None => false,
+    };
+    is_due(run) && is_wanted && value_of(tags, copied_to).is_none()
 }
 
 /// All runs of all experiments.

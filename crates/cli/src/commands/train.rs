@@ -2,18 +2,20 @@
 //! report, by the pipeline of [`crate::stages`] with the defaults for all that
 //! the command line does not say.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use biophony_pipeline::Reuse;
+use biophony_pipeline::{Reuse, RunId};
 use serde_json::json;
 
 use super::{load_settings, print, report_failures};
-use crate::Outcome;
 use crate::arguments::{Common, TrainArguments};
 use crate::home::Home;
-use crate::launch::{Finished, Start, launch, resume};
+use crate::launch::{Finished, Start, launch, resume, unfinished};
+use crate::settings::{SETTINGS, lookup};
 use crate::stages::Request;
+use crate::{Outcome, UsageError};
 
 pub(crate) fn run(common: &Common, arguments: &TrainArguments) -> Result<Outcome> {
     let request = Request {
@@ -24,11 +26,75 @@ pub(crate) fn run(common: &Common, arguments: &TrainArguments) -> Result<Outcome
     };
     let home = Home::at(&common.home);
     let start = match &arguments.resume {
-        Some(name) => resume(&home, name)?,
+        Some(name) => {
+            let start = resume(&home, name)?;
+            if let Start::GoOn(Some(run)) = &start {
+                let (_, begun) = unfinished(&home, run.as_str())?;
+                require_the_same(run, &begun, &request)?;
+            }
+            start
+        }
         None => Start::Anew(Reuse::Cache),
     };
     let finished = launch(&home, &request, start)?;
     tell(&finished, arguments.json)
+}
+
+/// A run that is gone on with stays what it was: what it has recorded of its settings
+/// could not be changed any more.
+///
+/// # Errors
+///
+/// When something is asked for that its results depend on, and differently than before.
+fn require_the_same(run: &RunId, begun: &Request, now: &Request) -> Result<(), UsageError> {
+    let (before, after) = (ingredients(begun), ingredients(now));
+    let mut differences = before
+        .iter()
+        .filter(|(key, value)| after.get(*key) != Some(value))
+        .map(|(key, value)| {
+            let now = after.get(key).map_or("none", String::as_str);
+            format!("{key} was {value} and is {now} now")
+        });
+    match differences.next() {
+        None => Ok(()),
+        Some(first) => Err(UsageError(format!(
+            "run {run} was begun with other settings: {first}. `biophony run --resume {run}` goes \
+             on with those; without `--resume` a new run begins"
+        ))),
+    }
+}
+
+/// What the results of a run depend on, and how it is judged.
+fn ingredients(request: &Request) -> BTreeMap<String, String> {
+    let mut table = request.settings.to_table();
+    for section in ["run", "tracking"] {
+        table.remove(section);
+    }
+    let mut found: BTreeMap<String, String> = SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting.key.to_owned(), lookup(&table, setting.key)?)))
+        .map(|(key, value)| (key, value.to_string()))
+        .collect();
+    let path = |path: &Option<PathBuf>| match path {
+        Some(path) => path.display().to_string(),
+        None => "none".to_owned(),
+    };
+    let folds = request
+        .folds
+        .map_or("none".to_owned(), |folds| folds.to_string());
+    found.extend([
+        ("the folder".to_owned(), path(&request.collection.folder)),
+        (
+            "the manifest".to_owned(),
+            path(&request.collection.manifest),
+        ),
+        ("--folds".to_owned(), folds),
+        (
+            "--compare-naive".to_owned(),
+            request.compare_naive.to_string(),
+        ),
+    ]);
+    found
 }
 
 /// Prints what came of a run, and says how it ended.

@@ -27,17 +27,20 @@ impl Sign {
         let path = locks.join(format!("{PREFIX}{run}"));
         let put_up = || {
             std::fs::create_dir_all(locks)?;
-            let file = open(&path)?;
+            // Locked and filled in before it has its name: others take down a sign that
+            // nobody holds.
+            let beginning = locks.join(format!("beginning-{run}"));
+            let mut file = File::create(&beginning)?;
             file.lock()?;
+            writeln!(file, "{run}")?;
+            std::fs::rename(&beginning, &path)?;
             std::io::Result::Ok(file)
         };
         let file = put_up().with_context(|| format!("cannot lock `{}`", path.display()))?;
-        let sign = Self {
+        Ok(Self {
             file: Mutex::new(file),
             path,
-        };
-        sign.add(run);
-        Ok(sign)
+        })
     }
 
     /// Names one more run that ends with this process.
@@ -122,11 +125,6 @@ pub(super) fn host() -> String {
         "" => "unknown".to_owned(),
         name => name.to_owned(),
     }
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true).open(path)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use biophony_tracking::{LogBatch, RemoteStore, RunId};
+use biophony_tracking::{LogBatch, Overwrite, RemoteStore, RunId, SEND_TO, TrackingStore};
 
 use super::Tracking;
 use super::destination::{self, PATIENT, QUICK};
@@ -55,6 +55,7 @@ impl Courier {
             server,
             copies: BTreeMap::new(),
             failed: None,
+            is_own: false,
             n_waiting: Arc::clone(&n_waiting),
         };
         // It may be in the middle of a letter when the process ends: whatever the
@@ -100,6 +101,8 @@ struct Round {
     copies: BTreeMap<RunId, RunId>,
     /// When the server last failed.
     failed: Option<Instant>,
+    /// Whether the server serves this very store, so that there is nothing to tell it.
+    is_own: bool,
     n_waiting: Arc<AtomicUsize>,
 }
 
@@ -125,16 +128,18 @@ impl Round {
     }
 
     fn follow(&mut self, run: &RunId, batch: &LogBatch) -> Result<()> {
+        if self.is_own {
+            return Ok(());
+        }
         if self.failed.is_some_and(|at| at.elapsed() < PAUSE) {
             self.copies.remove(run);
             return Ok(());
         }
-        let mirror = self.tracking.mirror(&self.server);
+        let mirror = self.tracking.mirror(&self.server)?;
         if let Some(copy) = self.copies.get(run) {
             return Ok(mirror.follow(copy, batch)?);
         }
-        let _lock = destination::lock(&self.tracking.home, run)?;
-        let copy = mirror.catch_up(run)?;
+        let copy = self.tracking.catch_up(&mirror, run)?;
         self.copies.insert(run.clone(), copy);
         Ok(())
     }
@@ -146,6 +151,13 @@ impl Round {
                 if self.copies.contains_key(run) {
                     self.failed = None;
                 }
+            }
+            Err(error) if destination::is_same_store(&error) => {
+                self.is_own = true;
+                note(&format!(
+                    "{} serves this home folder: it shows the run as it is recorded here",
+                    self.tracking.settings.uri
+                ));
             }
             Err(error) => {
                 if self.failed.is_none() {
@@ -161,27 +173,32 @@ impl Round {
     }
 
     fn deliver(&self, runs: &[RunId]) -> Result<()> {
+        match self.deliver_to_another(runs) {
+            Err(error) if destination::is_same_store(&error) => self.withdraw(runs),
+            delivered => delivered,
+        }
+    }
+
+    fn deliver_to_another(&self, runs: &[RunId]) -> Result<()> {
         let server = destination::open(&self.tracking.settings, PATIENT)?;
         let server = server.as_ref().unwrap_or(&self.server);
+        let mirror = self.tracking.mirror(server)?;
         for run in runs {
-            self.tracking.deliver(server, run)?;
+            self.tracking.deliver(&mirror, run)?;
         }
-        self.tracking
-            .mirror(server)
-            .aliases(&self.tracking.settings.model)?;
+        let model = &self.tracking.settings.model;
+        let told = self
+            .tracking
+            .send_registry(&mirror, model, Overwrite::Own)?;
+        destination::tell_conflicts(&told);
         Ok(())
     }
-}
 
-impl Tracking {
-    /// Copies a run with all that belongs to it.
-    pub(crate) fn deliver(&self, server: &RemoteStore, run: &RunId) -> Result<()> {
-        let _lock = destination::lock(&self.home, run)?;
-        let done = self.mirror(server).run(run)?;
-        if let Some(place) = done.files_elsewhere {
-            note(&format!(
-                "warning: files and models are not sent: the server keeps them at `{place}`, past itself"
-            ));
+    /// Runs that were recorded for a server that turned out to be this store have nowhere
+    /// to be sent.
+    fn withdraw(&self, runs: &[RunId]) -> Result<()> {
+        for run in runs {
+            self.tracking.store.delete_tag(run, SEND_TO)?;
         }
         Ok(())
     }

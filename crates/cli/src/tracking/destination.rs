@@ -8,7 +8,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use biophony_tracking::{Mirror, RemoteStore, RunId};
+use biophony_tracking::{AliasMoves, Mirror, Overwrite, RemoteStore, RunId, TrackingError};
 
 use super::Tracking;
 use crate::home::Home;
@@ -49,10 +49,10 @@ pub(crate) fn open(settings: &TrackingSettings, timeout: Duration) -> Result<Opt
     }))
 }
 
-/// Keeps others from copying the same run, until it is dropped: two at once could
-/// make two copies.
-pub(crate) fn lock(home: &Home, run: &RunId) -> Result<File> {
-    let path = home.locks().join(format!("sending-{run}"));
+/// Keeps others from sending the same thing, until it is dropped: two at once could make
+/// two copies.
+fn lock(home: &Home, what: &str) -> Result<File> {
+    let path = home.locks().join(format!("sending-{what}"));
     let lock = || {
         std::fs::create_dir_all(home.locks())?;
         // Never removed while others may wait for it; it is empty.
@@ -63,28 +63,138 @@ pub(crate) fn lock(home: &Home, run: &RunId) -> Result<File> {
     lock().with_context(|| format!("cannot lock `{}`", path.display()))
 }
 
+/// What MLFLOW_TRACKING_URI holds, where it is something that nothing can be sent to and
+/// no server is set besides.
+pub(crate) fn unusable_uri(settings: &TrackingSettings) -> Option<String> {
+    let uri = std::env::var("MLFLOW_TRACKING_URI").ok()?;
+    let uri = uri.trim();
+    (settings.uri.is_empty() && !uri.is_empty()).then(|| explain(uri))
+}
+
+/// What an address is that is none of a server, and what can be done with it.
+fn explain(uri: &str) -> String {
+    let (scheme, rest) = match uri.split_once(':') {
+        Some((scheme, rest)) => (scheme, rest),
+        // A path, or the name of a service.
+        None if uri.contains(['/', '\\', '.']) => ("file", uri),
+        None => (uri, ""),
+    };
+    let what = match scheme {
+        "sqlite" => format!(
+            "a database; `biophony import mlflow-sqlite {}` takes in what is there, and \
+             `biophony export mlflow-sqlite FILE` writes one",
+            rest.strip_prefix("///").unwrap_or(rest)
+        ),
+        "file" => "a folder of files; `mlflow migrate-filestore` makes a database of it, which \
+                   `biophony import mlflow-sqlite` takes in"
+            .to_owned(),
+        _ => "no address that begins with http:// or https://".to_owned(),
+    };
+    format!("MLFLOW_TRACKING_URI is `{uri}`: {what}")
+}
+
+/// Whether an error says that the server has what is here because it serves it.
+pub(crate) fn is_same_store(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| matches!(cause.downcast_ref(), Some(TrackingError::SameStore)))
+}
+
+/// Tells which aliases mean something else on the server, and that it is for a person to
+/// decide.
+pub(crate) fn tell_conflicts(told: &AliasMoves) {
+    for conflict in &told.conflicts {
+        note(&format!("left alone: {conflict}"));
+    }
+    if !told.conflicts.is_empty() {
+        note("`biophony tracking sync --overwrite-aliases` moves them to what they mean here");
+    }
+}
+
 impl Tracking {
-    /// Tells the server, if there is one, which versions the aliases mean now; when it
-    /// does not answer, the next `tracking sync` does.
+    /// Tells the server, if there is one, of versions that it lacks and which versions the
+    /// aliases mean now; when it does not answer, the next `tracking sync` does.
     pub(crate) fn tell_aliases(&self) {
         let told = open(&self.settings, QUICK).and_then(|server| match server {
-            Some(server) => Ok(self.mirror(&server).aliases(&self.settings.model)?),
-            None => Ok(false),
+            Some(server) => {
+                let mirror = self.mirror(&server)?;
+                self.send_registry(&mirror, &self.settings.model, Overwrite::Own)
+            }
+            None => Ok(AliasMoves::default()),
         });
-        if let Err(error) = told {
-            note(&format!(
+        match told {
+            Ok(told) => tell_conflicts(&told),
+            Err(error) if is_same_store(&error) => {}
+            Err(error) => note(&format!(
                 "not told to {} yet: {error:#}; `biophony tracking sync` does it later",
                 self.settings.uri
-            ));
+            )),
         }
     }
 
+    /// The copy of a run that is under way, with all that it has logged so far.
+    pub(super) fn catch_up(&self, mirror: &Mirror<'_>, run: &RunId) -> Result<RunId> {
+        let _lock = lock(&self.home, run.as_str())?;
+        Ok(mirror.catch_up(run)?)
+    }
+
+    /// Copies a run with all that belongs to it.
+    pub(crate) fn deliver(&self, mirror: &Mirror<'_>, run: &RunId) -> Result<()> {
+        let _lock = lock(&self.home, run.as_str())?;
+        let done = mirror.run(run)?;
+        if let Some(place) = done.files_elsewhere {
+            note(&format!(
+                "warning: files and models are not sent: the server keeps them at `{place}`, past itself"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Sends the versions of a registered model that the server lacks, and its aliases.
+    pub(crate) fn send_registry(
+        &self,
+        mirror: &Mirror<'_>,
+        model: &str,
+        overwrite: Overwrite,
+    ) -> Result<AliasMoves> {
+        let _lock = lock(&self.home, "registry")?;
+        Ok(mirror.registry(model, overwrite)?)
+    }
+
     /// What copies from here to a server.
-    pub(crate) fn mirror<'a>(&'a self, server: &'a RemoteStore) -> Mirror<'a> {
-        Mirror {
-            from: &*self.store,
-            files: &self.artifacts,
-            to: server,
+    ///
+    /// # Errors
+    ///
+    /// When the server does not say who it is, or serves this very store.
+    pub(crate) fn mirror<'a>(&'a self, server: &'a RemoteStore) -> Result<Mirror<'a>> {
+        Ok(Mirror::new(&*self.store, &self.artifacts, server)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_are_no_servers_are_explained() {
+        let told = explain("sqlite:///mlflow.db");
+        assert!(
+            told.contains("`biophony import mlflow-sqlite mlflow.db`"),
+            "{told}"
+        );
+        let told = explain("sqlite:////data/mlflow.db");
+        assert!(told.contains("mlflow-sqlite /data/mlflow.db`"), "{told}");
+        for uri in ["file:///data/mlruns", "./mlruns"] {
+            assert!(explain(uri).contains("a folder"), "{uri}");
+        }
+        for uri in [
+            "databricks",
+            "databricks://profile",
+            "postgresql://db/mlflow",
+        ] {
+            assert!(
+                explain(uri).contains("no address that begins with"),
+                "{uri}"
+            );
         }
     }
 }

@@ -1,5 +1,17 @@
 //! Settings as parameters of a run: under the names by which MLflow's
 //! autologging of Keras and of PyTorch records them, and under our own.
+//!
+//! # What autologging records there and is left out here
+//!
+//! - Parameters of things that are not here: `opt_loss_scale_factor`,
+//!   `opt_gradient_accumulation_steps`, `opt_clipnorm`, `opt_clipvalue`, `foreach`,
+//!   `fused`, `capturable`, and arguments of `fit()` such as `steps_per_epoch`.
+//! - Checkpoints and the tag `mlflow.latest_checkpoint_artifact`: they are for going on
+//!   with a training, lie below the home folder while it lasts, and the best of them is
+//!   in the model, which is recorded.
+//! - `tensorboard_logs/`: the curves are metrics, and `history.json`.
+//! - `best_score`, `wait_count` and restored values of an ensemble: each member stops and
+//!   is restored at an epoch of its own.
 
 use biophony_model::TrainingConfig;
 use biophony_model::train::config::{Monitor, OptimizerName};
@@ -43,10 +55,18 @@ fn of_training(train: &TrainingConfig) -> Vec<Param> {
         ("opt_name", name.to_owned()),
         ("opt_learning_rate", rate.clone()),
         ("opt_weight_decay", decay.clone()),
+        ("opt_use_ema", python_bool(train.average_decay > 0.0)),
         ("optimizer_name", name.to_owned()),
         ("lr", rate),
         ("weight_decay", decay),
+        ("maximize", python_bool(false)),
     ];
+    if train.average_decay > 0.0 {
+        pairs.push(("opt_ema_momentum", train.average_decay.to_string()));
+    }
+    if train.max_gradient_norm > 0.0 {
+        pairs.push(("opt_global_clipnorm", train.max_gradient_norm.to_string()));
+    }
     match train.optimizer {
         OptimizerName::Sgd => pairs.extend([
             ("opt_momentum", train.momentum.to_string()),
@@ -57,13 +77,21 @@ fn of_training(train: &TrainingConfig) -> Vec<Param> {
             ("opt_beta_1", "0.9".to_owned()),
             ("opt_beta_2", "0.999".to_owned()),
             ("opt_epsilon", "1e-08".to_owned()),
+            ("opt_amsgrad", python_bool(false)),
+            ("amsgrad", python_bool(false)),
             ("betas", "(0.9, 0.999)".to_owned()),
             ("eps", "1e-08".to_owned()),
         ]),
     }
-    if train.patience > 0 {
+    if stops_early(train) {
+        let mode = match train.monitor {
+            Monitor::Loss => "min",
+            _ => "max",
+        };
         pairs.extend([
             ("monitor", monitor(train.monitor).to_owned()),
+            ("mode", mode.to_owned()),
+            ("baseline", "None".to_owned()),
             ("patience", train.patience.to_string()),
             ("min_delta", "0".to_owned()),
             ("restore_best_weights", python_bool(true)),
@@ -73,8 +101,13 @@ fn of_training(train: &TrainingConfig) -> Vec<Param> {
     pairs.map(|(name, value)| Param::new(name, value)).collect()
 }
 
+/// Whether training may end before its last epoch.
+pub(super) fn stops_early(train: &TrainingConfig) -> bool {
+    train.patience > 0 && train.monitor != Monitor::Last
+}
+
 /// What is watched, by its metric's name.
-fn monitor(monitor: Monitor) -> &'static str {
+pub(super) fn monitor(monitor: Monitor) -> &'static str {
     match monitor {
         Monitor::MacroF1 => "val_macro_f1",
         Monitor::Accuracy => "val_accuracy",
@@ -115,10 +148,37 @@ mod tests {
         assert_eq!(value("opt_name"), Some("AdamW"));
         assert_eq!(value("opt_learning_rate"), value("lr"));
         assert_eq!(value("patience"), None);
+        assert_eq!(value("opt_use_ema"), Some("True"));
+        assert_eq!(value("opt_ema_momentum"), Some("0.99"));
+        assert_eq!(value("opt_global_clipnorm"), Some("5"));
+        assert_eq!(value("opt_amsgrad"), Some("False"));
         train.patience = 3;
         train.optimizer = OptimizerName::Sgd;
+        train.max_gradient_norm = 0.0;
         let params = of_training(&train);
         assert_eq!(value_of(&params, "opt_momentum"), Some("0.9"));
-        assert_eq!(value_of(&params, "patience"), Some("3"));
+        assert_eq!(value_of(&params, "opt_global_clipnorm"), None);
+        assert_eq!(
+            value_of(&params, "patience"),
+            None,
+            "the last epoch is kept"
+        );
+        for (monitor, name, mode) in [
+            (Monitor::Loss, "val_loss", "min"),
+            (Monitor::MacroF1, "val_macro_f1", "max"),
+        ] {
+            train.monitor = monitor;
+            let params = of_training(&train);
+            for (key, value) in [
+                ("monitor", name),
+                ("mode", mode),
+                ("patience", "3"),
+                ("min_delta", "0"),
+                ("baseline", "None"),
+                ("restore_best_weights", "True"),
+            ] {
+                assert_eq!(value_of(&params, key), Some(value), "{key}");
+            }
+        }
     }
 }

@@ -11,18 +11,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
+use biophony_model::TrainingConfig;
 use biophony_pipeline::{RunId as PipelineRunId, RunObserver, RunRecord, StepRecord, Store};
 use biophony_tracking::{
-    COPIED_TO, CreateRun, ExperimentId, Metric, Param, RunId, RunInfo, RunStatus, Search,
-    SqliteStore, Tag, TrackingStore, UpdateRun, ViewType, experiment_named, now, value_of,
+    CreateRun, ExperimentId, Metric, Param, RunId, RunInfo, RunStatus, SEND_TO, Search,
+    SqliteStore, Tag, TrackingStore, UpdateRun, ViewType, experiment_named, forget_copies, now,
+    value_of,
 };
 
 use super::alive::{self, Sign};
 use super::courier::Courier;
 use super::scribe::Scribe;
 use super::system::Sampler;
-use super::{EpochLog, Tracking, params, tag};
+use super::{EpochLog, Tracking, destination, params, tag};
 use crate::collection::name_of;
+use crate::progress::note;
 use crate::stages::Request;
 
 /// The tag by which MLflow nests runs.
@@ -35,6 +38,7 @@ pub(crate) struct Recorder {
     experiment: ExperimentId,
     pipelines: Store,
     params: Vec<Param>,
+    pub(super) training: TrainingConfig,
     pub(super) data: String,
     /// Whether there may be a run already, to go on with.
     is_resumed: bool,
@@ -69,7 +73,9 @@ impl Recorder {
         pipelines: &Store,
         is_resumed: bool,
     ) -> Result<Arc<Self>> {
-        tracking.mark_dead_runs()?;
+        if let Some(why) = destination::unusable_uri(&tracking.settings) {
+            note(&format!("this run is recorded here alone; {why}"));
+        }
         let courier = Courier::start(tracking)?;
         let collection = &request.collection;
         let data = collection.folder.as_ref().or(collection.manifest.as_ref());
@@ -90,6 +96,7 @@ impl Recorder {
             experiment: experiment_named(&*tracking.store, experiment)?,
             pipelines: pipelines.clone(),
             params: params::of_request(request),
+            training: request.settings.train.clone(),
             data: data.map_or_else(String::new, |path| path.display().to_string()),
             is_resumed,
             own_division: is_single.then_some(crate::stages::SINGLE),
@@ -284,9 +291,10 @@ impl Recorder {
             Tag::new(tag::HOST, alive::host()),
             Tag::new(tag::PID, std::process::id().to_string()),
             Tag::new(tag::DATA, &self.data),
+            Tag::new(tag::MODE, "training"),
         ];
         if self.courier.is_some() {
-            tags.push(Tag::new(tag::SEND_TO, &self.tracking.settings.uri));
+            tags.push(Tag::new(SEND_TO, &self.tracking.settings.uri));
         }
         let commit = self.pipelines.run(pipeline_run).ok();
         let commit = commit.and_then(|record| record.summary.git_commit);
@@ -299,7 +307,7 @@ impl RunObserver for Recorder {
     fn run_started(&self, run: &PipelineRunId, _pipeline: &str, _n_steps: usize) {
         let begun = self.begin(run).context("this run is not recorded");
         if let Err(error) = begun {
-            crate::progress::note(&format!("warning: {error:#}"));
+            note(&format!("warning: {error:#}"));
         }
     }
 }
@@ -345,10 +353,9 @@ fn reopen(store: &SqliteStore, id: &RunId) -> biophony_tracking::Result<RunInfo>
     )?;
     let run = store.get_run(id)?;
     // What it is about to log has not been sent, and how it ended was not its end.
-    for key in [COPIED_TO, tag::ERROR] {
-        if value_of(&run.data.tags, key).is_some() {
-            store.delete_tag(id, key)?;
-        }
+    forget_copies(store, id)?;
+    if value_of(&run.data.tags, tag::ERROR).is_some() {
+        store.delete_tag(id, tag::ERROR)?;
     }
     store.set_tag(id, Tag::new(tag::PID, std::process::id().to_string()))?;
     Ok(run.info)

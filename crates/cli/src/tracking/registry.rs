@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use biophony_tracking::{
     CHAMPION, CreateModelVersion, CreateRegisteredModel, CreateRun, ErrorCode, ExperimentId,
     LoggedModel, ModelVersion, RunStatus, Search, Tag, TrackingError, TrackingStore, now, value_of,
@@ -59,24 +59,42 @@ pub(crate) fn find_model(
         })?;
         return Ok(champion.path);
     };
-    let as_folder = PathBuf::from(wanted);
-    let below_home = home.model(wanted);
-    for folder in [&as_folder, &below_home] {
-        if folder.join("bundle.json").is_file() {
-            return Ok(folder.clone());
-        }
+    if let Some(folder) = find_folder(home, wanted) {
+        return Ok(folder);
     }
-    if let Some(tracking) = &tracking
-        && let Some(version) = tracking.find_version(wanted)?
-    {
-        return tracking.bundle_of(&version);
+    let Some(tracking) = tracking else {
+        bail!("{}, and nothing is registered yet", no_folder(home, wanted));
+    };
+    match tracking.find_version(wanted)? {
+        Some(version) => tracking.bundle_of(&version),
+        None => Err(tracking.no_such_model(home, wanted)),
     }
-    bail!(
-        "there is no model `{wanted}`: neither `{}` nor `{}` holds a bundle.json, and it is no version or alias of `{}`",
-        as_folder.display(),
-        below_home.display(),
-        settings.model
+}
+
+/// The folder of a bundle: the one that is named, or one below the home folder.
+pub(crate) fn find_folder(home: &Home, wanted: &str) -> Option<PathBuf> {
+    let mut folders = [PathBuf::from(wanted), home.model(wanted)].into_iter();
+    folders.find(|folder| folder.join("bundle.json").is_file())
+}
+
+fn no_folder(home: &Home, wanted: &str) -> String {
+    format!(
+        "there is no model `{wanted}`: neither `{wanted}` nor `{}` holds a bundle.json",
+        home.model(wanted).display()
     )
+}
+
+/// What a reference to a version says.
+pub(crate) struct Reference<'a> {
+    /// The registered model.
+    pub(crate) model: &'a str,
+    pub(crate) which: Which<'a>,
+}
+
+/// Which version of a registered model.
+pub(crate) enum Which<'a> {
+    Version(u32),
+    Alias(&'a str),
 }
 
 /// What a version is registered with.
@@ -112,16 +130,70 @@ impl Tracking {
     /// with the registered model before it (`biophony/3`, `biophony@champion`) and
     /// as MLflow's URI (`models:/biophony@champion`).
     pub(crate) fn find_version(&self, wanted: &str) -> Result<Option<ModelVersion>> {
+        let Reference { model, which } = self.reference(wanted);
+        if_there(match which {
+            Which::Version(number) => self.store.get_model_version(model, number),
+            Which::Alias(alias) => self.store.get_model_version_by_alias(model, alias),
+        })
+    }
+
+    /// What a reference says, whether there is such a version or not.
+    pub(crate) fn reference<'a>(&'a self, wanted: &'a str) -> Reference<'a> {
         let reference = wanted.strip_prefix("models:/").unwrap_or(wanted);
         let (model, reference) = reference
             .split_once(['/', '@'])
             .unwrap_or((&self.settings.model, reference));
         let number = reference.strip_prefix(['v', 'V']).unwrap_or(reference);
-        let found = match number.parse() {
-            Ok(number) => self.store.get_model_version(model, number),
-            Err(_) => self.store.get_model_version_by_alias(model, reference),
+        let which = match number.parse() {
+            Ok(number) => Which::Version(number),
+            Err(_) => Which::Alias(reference),
         };
-        if_there(found)
+        Reference { model, which }
+    }
+
+    /// The error for what is neither a folder nor a version.
+    pub(crate) fn no_such_model(&self, home: &Home, wanted: &str) -> anyhow::Error {
+        let none = no_folder(home, wanted);
+        // No alias looks like a path.
+        if wanted.starts_with(['/', '.', '~']) || wanted.contains('\\') {
+            return anyhow!(none);
+        }
+        anyhow!("{none}, and {}", self.no_such_version(wanted))
+    }
+
+    /// Says that there is no such version, and which there are.
+    fn no_such_version(&self, wanted: &str) -> String {
+        let Reference { model, which } = self.reference(wanted);
+        let kind = match which {
+            Which::Version(_) => "version",
+            Which::Alias(_) => "alias",
+        };
+        format!("`{model}` has no {kind} `{wanted}`; {}", self.known(model))
+    }
+
+    /// Such as: it has the aliases `champion` (3), `previous` (2) and the versions 1 to 3`.
+    pub(crate) fn known(&self, model: &str) -> String {
+        let Ok(registered) = self.store.get_registered_model(model) else {
+            return "there is no such registered model".to_owned();
+        };
+        let aliases: Vec<String> = registered
+            .aliases
+            .iter()
+            .map(|one| format!("`{}` ({})", one.alias, one.version))
+            .collect();
+        let newest = registered
+            .latest_versions
+            .iter()
+            .map(|one| one.version)
+            .max();
+        let aliases = match aliases.is_empty() {
+            true => "it has no alias".to_owned(),
+            false => format!("it has the aliases {}", aliases.join(", ")),
+        };
+        match newest {
+            Some(newest) => format!("{aliases}; its newest version is {newest}"),
+            None => format!("{aliases} and no version"),
+        }
     }
 
     /// The version that is meant, which must be there.
@@ -130,12 +202,8 @@ impl Tracking {
     ///
     /// When it is not.
     pub(crate) fn version(&self, wanted: &str) -> Result<ModelVersion> {
-        self.find_version(wanted)?.with_context(|| {
-            format!(
-                "`{wanted}` is no version or alias of `{}`; `biophony models list` shows all",
-                self.settings.model
-            )
-        })
+        self.find_version(wanted)?
+            .with_context(|| self.no_such_version(wanted))
     }
 
     fn files_of(&self, version: &ModelVersion) -> Result<PathBuf> {
@@ -163,7 +231,7 @@ impl Tracking {
     pub(crate) fn versions(&self) -> Result<Vec<ModelVersion>> {
         let mut search = Search {
             order_by: vec!["version_number DESC".to_owned()],
-            ..Search::matching(format!("name = '{}'", self.settings.model))
+            ..Search::versions_of(&self.settings.model)?
         };
         let mut found = Vec::new();
         loop {

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use biophony_model::{EpochRecord, Evaluation};
+use biophony_model::{EpochRecord, Evaluation, StopReason, TrainingConfig};
 use biophony_tracking::{
     ArtifactPath, CreateLoggedModel, DatasetInput, LoggedModel, LoggedModelStatus, Metric,
-    ModelOutput, Param, RunId, RunInfo, Tag, TrackingStore, now,
+    ModelOutput, Param, RunId, RunInfo, Tag, TrackingStore, UnixMillis, now,
 };
 use serde_json::Value;
 
 use super::datasets::Datasets;
 use super::epochs::metrics_of;
-use super::{Recorder, Tracking, bundle_digest, tag};
+use super::{Recorder, Tracking, bundle_digest, params, tag};
 use crate::stages::{Deployment, Judged, TrainingHistory};
 
 /// What came of a run of the pipeline.
@@ -73,6 +73,9 @@ impl Recorder {
                 Metric::new("restored_epoch", last(history.best_epoch), now, 0),
                 Metric::new("stopped_epoch", last(stopped), now, 0),
             ]);
+            if history.stopped == StopReason::Stalled && self.training.members == 1 {
+                metrics.extend(restored(&history, &self.training, now));
+            }
             self.metrics(&run.run_id, &metrics);
         }
     }
@@ -97,6 +100,7 @@ impl Recorder {
         let digest = judged.metrics["data_digest"].as_str().unwrap_or_default();
         let tags = [
             Tag::new(tag::DATA_DIGEST, digest),
+            Tag::new(tag::MODE, "testing"),
             Tag::new(tag::CACHED, self.is_cached().to_string()),
             Tag::new(tag::REPORT, "report.html"),
             Tag::new(
@@ -114,7 +118,7 @@ impl Recorder {
             self.inputs(&own.run_id, &datasets.of_fold(fold));
             if own.run_id != run.run_id {
                 self.metrics(&own.run_id, &fold_metrics(fold));
-                self.scribe.tags(&own.run_id, &tags[..1]);
+                self.scribe.tags(&own.run_id, &tags[..2]);
                 self.inputs(&run.run_id, &[datasets.whole()]);
             }
         }
@@ -175,6 +179,32 @@ impl Tracking {
         }
         Ok(())
     }
+}
+
+/// What is said of a training that ended early: the best score, how many epochs went by
+/// without a better one, and once more what its epoch had reached, one step after the
+/// last, as Keras' autologging has it.
+fn restored(history: &TrainingHistory, train: &TrainingConfig, now: UnixMillis) -> Vec<Metric> {
+    let mut epochs = history.epochs.iter();
+    let (Some(best), Some(last)) = (
+        epochs.find(|record| record.epoch == history.best_epoch),
+        history.epochs.last(),
+    ) else {
+        return Vec::new();
+    };
+    let step = last.epoch as i64;
+    let mut metrics = metrics_of(best, "", now);
+    for metric in &mut metrics {
+        metric.step = step;
+    }
+    let score = metrics
+        .iter()
+        .find(|metric| metric.key == params::monitor(train.monitor));
+    let score = score.map(|metric| Metric::new("best_score", metric.value, now, 0));
+    let waited = last.epoch.saturating_sub(best.epoch) as f64;
+    metrics.extend(score);
+    metrics.push(Metric::new("wait_count", waited, now, 0));
+    metrics
 }
 
 /// The figures on the test part, with the ends of their intervals.

@@ -158,6 +158,14 @@ impl RunStatus {
         Self::Killed,
     ];
 
+    /// The status that protobuf knows by this number.
+    #[cfg(feature = "server")]
+    pub(crate) fn of_number(number: i64) -> Option<Self> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        // They are counted from 1, in this order.
+        Self::ALL.get(index).copied()
+    }
+
     /// The status as MLflow writes it, such as `FINISHED`.
     pub fn as_str(self) -> &'static str {
         match self {

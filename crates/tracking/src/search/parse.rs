@@ -8,6 +8,25 @@ use super::{Clause, Comparator, Order, Value};
 use crate::check::python_repr;
 use crate::error::{Result, TrackingError};
 
+/// The most clauses in a filter, and keys to sort by: more would take the database too
+/// long, or are more than it takes.
+const MAX_CLAUSES: usize = 2000;
+const MAX_ORDERS: usize = 50;
+
+/// Refuses more keys to sort by than a database takes.
+///
+/// # Errors
+///
+/// When there are too many.
+pub(crate) fn at_most_orders(count: usize) -> Result<()> {
+    if count <= MAX_ORDERS {
+        return Ok(());
+    }
+    Err(TrackingError::invalid(format!(
+        "`order_by` has {count} keys; at most {MAX_ORDERS} are allowed"
+    )))
+}
+
 /// A comparison as it was written.
 pub(super) struct Comparison<'a> {
     pub(super) name: &'a str,
@@ -54,6 +73,12 @@ impl Grammar {
         if !strays.is_empty() {
             return Err(self.invalid_clauses(filter, &strays));
         }
+        if comparisons.len() > MAX_CLAUSES {
+            return Err(TrackingError::invalid(format!(
+                "the filter has {} clauses; at most {MAX_CLAUSES} are allowed",
+                comparisons.len()
+            )));
+        }
         comparisons
             .iter()
             .map(|comparison| self.clause(comparison))
@@ -66,6 +91,7 @@ impl Grammar {
     ///
     /// When one is no key that can be sorted by, in MLflow's words.
     pub(crate) fn parse_order(&self, clauses: &[String]) -> Result<Vec<Order>> {
+        at_most_orders(clauses.len())?;
         let mut orders: Vec<Order> = Vec::with_capacity(clauses.len());
         for clause in clauses {
             let order = self.order(clause)?;

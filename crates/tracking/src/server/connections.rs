@@ -110,6 +110,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use super::super::received::Received;
     use super::*;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -124,7 +125,11 @@ mod tests {
             .expect("a runtime");
         runtime.block_on(async {
             let (mut client, server) = tokio::io::duplex(1 << 20);
-            let app = Router::new().route("/", get(async || "well"));
+            let parsed = async |Received(params): Received| match params {
+                Ok(_) => "read".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let app = Router::new().route("/", get(async || "well").post(parsed));
             let serving = tokio::spawn(connection(server, app));
             client.write_all(sent.as_bytes()).await.expect("sends");
             let mut answer = String::new();
@@ -139,6 +144,20 @@ mod tests {
         for sent in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\nSlow: "] {
             let answer = answer_to(sent);
             assert!(!answer.contains("200"), "{sent:?}: {answer}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_never_ends_is_not_waited_for() {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+        let sent = format!("{head}Content-Length: 2\r\n\r\n{{}}");
+        assert!(answer_to(&sent).ends_with("read"), "one that ends is read");
+        for unfinished in [
+            "Content-Length: 9\r\n\r\n{",
+            "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+        ] {
+            let answer = answer_to(&format!("{head}{unfinished}"));
+            assert!(answer.ends_with("ended early"), "{unfinished:?}: {answer}");
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Params {
     fields: OnceCell<Map<String, Value>>,
     /// Parts of the path, which the body does not change.
     path: Vec<(String, String)>,
+    /// Whether they come from a URL, which has texts only.
+    is_query: bool,
 }
 
 impl Params {
@@ -45,6 +47,7 @@ impl Params {
         }
         Self {
             fields: OnceCell::from(params),
+            is_query: true,
             ..Self::default()
         }
     }
@@ -106,12 +109,7 @@ impl Params {
             return Ok(None);
         };
         let number = match value {
-            Value::Number(number) => number.as_i64().or_else(|| {
-                number
-                    .as_f64()
-                    .filter(|f| f.fract() == 0.0)
-                    .map(|f| f as i64)
-            }),
+            Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
@@ -140,7 +138,7 @@ impl Params {
         let values = match self.field(name) {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::Array(values)) => values.clone(),
-            Some(text @ Value::String(_)) => vec![text.clone()],
+            Some(text @ Value::String(_)) if self.is_query => vec![text.clone()],
             Some(other) => return Err(wrong_type(name, other)),
         };
         values
@@ -155,6 +153,21 @@ impl Params {
                 })
             })
             .collect()
+    }
+
+    /// A list of experiments, which may be given as numbers.
+    pub(super) fn experiment_ids(&self) -> Result<Vec<ExperimentId>> {
+        match self.field("experiment_ids") {
+            Some(Value::Array(values)) if values.iter().any(Value::is_number) => {
+                let id = |value: &Value| match value {
+                    Value::Number(number) => Ok(ExperimentId::from(number.to_string())),
+                    Value::String(text) => Ok(ExperimentId::from(text.as_str())),
+                    other => Err(wrong_type("experiment_ids", other)),
+                };
+                values.iter().map(id).collect()
+            }
+            _ => self.list("experiment_ids"),
+        }
     }
 
     /// Checks that each object of a list has these fields.
@@ -262,6 +275,12 @@ pub(super) fn missing(name: &str) -> TrackingError {
         "Missing value for required parameter '{name}'. See the API docs for more information \
          about request parameters."
     ))
+}
+
+/// A number without a fraction that is no larger than integers get.
+fn whole(number: f64) -> Option<i64> {
+    let limit = i64::MAX as f64;
+    (number.fract() == 0.0 && number.abs() < limit).then_some(number as i64)
 }
 
 fn wrong_type(name: &str, value: &Value) -> TrackingError {

@@ -3,6 +3,8 @@
 //! `connection.rs` speaks HTTP; here each method becomes one or a few requests.
 //! What is not of a store, files, is in `files.rs`.
 //!
+//! Our own server says which store it serves; MLflow's is told by its address.
+//!
 //! # What is weaker than in the embedded store
 //!
 //! MLflow has no request that moves two aliases, so [`TrackingStore::promote`] and
@@ -36,6 +38,22 @@ const MOVES: &str = "biophony.champion.history";
 const DEFAULT_EXPERIMENTS: i64 = 1000;
 
 impl TrackingStore for RemoteStore {
+    fn identity(&self) -> Result<String> {
+        self.known_identity(|| match self.get("/api/3.0/mlflow/server-info", &[]) {
+            Ok(mut answer) => Ok(answer.take("store_id").ok()),
+            // MLflow before 3.
+            Err(error)
+                if matches!(
+                    error.code(),
+                    ErrorCode::ResourceDoesNotExist | ErrorCode::NotImplemented
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        })
+    }
+
     fn create_experiment(&self, request: CreateExperiment) -> Result<ExperimentId> {
         let body = json!({
             "name": request.name,

@@ -1,5 +1,5 @@
 //! Copying runs to a remote server with all that belongs to them: files, logged
-//! models, registered versions and aliases.
+//! models and registered versions.
 //!
 //! What the copy of a run rests on is said in [`super`]; the same holds here. A copy
 //! of a logged model or version is found again by the tag [`COPY_OF`], a file that
@@ -13,7 +13,7 @@ use crate::entities::{
     LoggedModel, LoggedModelId, LoggedModelStatus, Metric, ModelOutput, ModelVersion, Run, RunId,
     Tag, value_of,
 };
-use crate::error::{Result, TrackingError};
+use crate::error::{ErrorCode, Result, TrackingError};
 use crate::requests::{
     CreateLoggedModel, CreateModelVersion, CreateRegisteredModel, LogBatch, Search,
     SearchLoggedModels,
@@ -21,21 +21,23 @@ use crate::requests::{
 use crate::store::{RemoteStore, TrackingStore};
 
 use super::{
-    COPIED_TO, COPY_OF, METRICS_PER_BATCH, begin_copy, copy_data, end_copy, without_model,
+    AliasMoves, COPY_OF, METRICS_PER_BATCH, Overwrite, begin_copy, copy_data, end_copy,
+    is_of_copying, tag_for, without_model,
 };
 
-/// The tag of a registered model that says which aliases were sent where.
-const ALIASES_SENT: &str = "biophony.aliases_sent";
-
 /// Copies from a store and its files to a server.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Mirror<'a> {
     /// Where runs are recorded.
-    pub from: &'a dyn TrackingStore,
+    pub(super) from: &'a dyn TrackingStore,
     /// Where their files lie.
-    pub files: &'a ArtifactStore,
+    files: &'a ArtifactStore,
     /// Where the copies go.
-    pub to: &'a RemoteStore,
+    pub(super) to: &'a RemoteStore,
+    /// Which store is behind the server.
+    server: String,
+    /// The tag that names copies there.
+    copied_to: String,
 }
 
 /// What became of a run.
@@ -48,7 +50,36 @@ pub struct Mirrored {
     pub files_elsewhere: Option<String>,
 }
 
-impl Mirror<'_> {
+impl<'a> Mirror<'a> {
+    /// From a store and its files to a server, which is asked who it is.
+    ///
+    /// # Errors
+    ///
+    /// [`TrackingError::SameStore`] when the server serves the very store, and when
+    /// either side fails.
+    pub fn new(
+        from: &'a dyn TrackingStore,
+        files: &'a ArtifactStore,
+        to: &'a RemoteStore,
+    ) -> Result<Self> {
+        Ok(Self {
+            from,
+            files,
+            to,
+            server: to.identity()?,
+            copied_to: tag_for(from, to)?,
+        })
+    }
+
+    /// The tag that names the finished copy of a run or a version on this server.
+    pub fn copied_to(&self) -> &str {
+        &self.copied_to
+    }
+
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// The copy of a run that is under way, with all that it has logged so far.
     ///
     /// # Errors
@@ -75,7 +106,7 @@ impl Mirror<'_> {
         self.to.log_batch(copy, &batch)
     }
 
-    /// Copies a run and all that belongs to it.
+    /// Copies a run and all that belongs to it; [`Mirror::registry`] does the rest.
     ///
     /// # Errors
     ///
@@ -90,60 +121,32 @@ impl Mirror<'_> {
         let mut files_elsewhere = None;
         if RemoteStore::takes_files_at(&target) {
             self.send_files(&run.info.artifact_uri, &target)?;
-            let models = self.models(&run, &there)?;
-            self.versions(id, &copy, &models)?;
+            self.models(&run, &there)?;
         } else {
             files_elsewhere = Some(target);
         }
-        end_copy(self.from, &run, self.to, &copy)?;
+        end_copy(self.from, &run, self.to, &copy, &self.copied_to)?;
         Ok(Mirrored {
             copy,
             files_elsewhere,
         })
     }
 
-    /// Lets the aliases of a registered model mean there what they mean here, if they
-    /// have changed since they were last sent; returns whether they had.
+    /// Registers copies of the versions of a registered model that the server lacks and
+    /// whose runs it has, and then sees to the aliases.
     ///
     /// # Errors
     ///
-    /// When either side fails; the next call does it again.
-    pub fn aliases(&self, model: &str) -> Result<bool> {
-        let here = match self.from.get_registered_model(model) {
-            Ok(model) => model,
-            Err(TrackingError::RegisteredModelNotFound(_)) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let mut wanted = BTreeMap::new();
-        for alias in &here.aliases {
-            let version = self.from.get_model_version(model, alias.version)?;
-            // A version whose run was not sent has no copy to be named.
-            let copy = value_of(&version.tags, COPIED_TO).and_then(|text| text.parse().ok());
-            wanted.extend(copy.map(|copy: u32| (alias.alias.clone(), copy)));
-        }
-        let state = format!("{} {}", self.to.uri(), describe(&wanted));
-        let sent = value_of(&here.tags, ALIASES_SENT).unwrap_or_default();
-        if sent == state || (wanted.is_empty() && sent.is_empty()) {
-            return Ok(false);
-        }
-        let is_gone = |alias: &&str| here.aliases.iter().all(|known| known.alias != *alias);
-        for alias in names_in(sent).filter(is_gone) {
-            self.to.delete_registered_model_alias(model, alias)?;
-        }
-        // From behind, so that `previous` is set before `champion` moves.
-        for (alias, version) in wanted.iter().rev() {
-            self.to.set_registered_model_alias(model, alias, *version)?;
-        }
-        self.from
-            .set_registered_model_tag(model, &Tag::new(ALIASES_SENT, state))?;
-        Ok(true)
+    /// When either side fails; the next call goes on.
+    pub fn registry(&self, model: &str, overwrite: Overwrite) -> Result<AliasMoves> {
+        self.versions(model)?;
+        self.aliases(model, overwrite)
     }
 
-    /// Copies the logged models that a run made; returns which became which.
-    fn models(&self, run: &Run, copy: &Run) -> Result<BTreeMap<LoggedModelId, LoggedModelId>> {
-        let mut copies = BTreeMap::new();
+    /// Copies the logged models that a run made.
+    fn models(&self, run: &Run, copy: &Run) -> Result<()> {
         if run.outputs.model_outputs.is_empty() {
-            return Ok(copies);
+            return Ok(());
         }
         let earlier = self.copied_models(copy)?;
         for output in &run.outputs.model_outputs {
@@ -174,9 +177,8 @@ impl Mirror<'_> {
                 self.to
                     .finalize_logged_model(&id, LoggedModelStatus::Ready)?;
             }
-            copies.insert(output.model_id.clone(), id);
         }
-        Ok(copies)
+        Ok(())
     }
 
     /// The models of a copied run, by what they are copies of.
@@ -226,26 +228,55 @@ impl Mirror<'_> {
         Ok(())
     }
 
-    /// Registers copies of the versions that came from a run.
-    fn versions(
-        &self,
-        run: &RunId,
-        copy: &RunId,
-        models: &BTreeMap<LoggedModelId, LoggedModelId>,
-    ) -> Result<()> {
-        let versions = self
-            .from
-            .search_model_versions(&Search::matching(format!("run_id = '{run}'")))?;
-        for version in versions.items {
-            let Some(model) = version.model_id.as_ref().and_then(|id| models.get(id)) else {
-                continue;
-            };
-            let there = self.version(&version, copy, model)?;
-            let number = Tag::new(COPIED_TO, there.to_string());
-            self.from
-                .set_model_version_tag(&version.name, version.version, &number)?;
+    /// Registers copies of the versions that were made here and the server lacks.
+    fn versions(&self, model: &str) -> Result<()> {
+        let mut search = Search {
+            order_by: vec!["version_number ASC".to_owned()],
+            ..Search::versions_of(model)?
+        };
+        let is_known = |tag: &Tag| tag.key == self.copied_to || tag.key == COPY_OF;
+        loop {
+            let page = self.from.search_model_versions(&search)?;
+            for version in page.items {
+                if !version.tags.iter().any(is_known) {
+                    self.send_version(&version)?;
+                }
+            }
+            search.page_token = page.next_page_token;
+            if search.page_token.is_none() {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Registers the copy of a version and notes its number; nothing happens while the
+    /// server has neither the run nor the model that it came from.
+    fn send_version(&self, version: &ModelVersion) -> Result<()> {
+        let (Some(run), Some(model)) = (&version.run_id, &version.model_id) else {
+            return Ok(());
+        };
+        let run = match self.from.get_run(run) {
+            Ok(run) => run,
+            Err(TrackingError::RunNotFound(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Some(copy) = value_of(&run.data.tags, &self.copied_to) else {
+            return Ok(());
+        };
+        let copy = match self.to.get_run(&RunId::from(copy)) {
+            Ok(copy) => copy,
+            // Somebody has removed it there.
+            Err(error) if error.code() == ErrorCode::ResourceDoesNotExist => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let models = self.copied_models(&copy)?;
+        let Some(model) = models.get(model.as_str()) else {
+            return Ok(());
+        };
+        let there = self.version(version, &copy.info.run_id, &model.info.model_id)?;
+        let number = Tag::new(&self.copied_to, there.to_string());
+        self.from
+            .set_model_version_tag(&version.name, version.version, &number)
     }
 
     /// The number of the copy of a version, registered now if there is none.
@@ -267,10 +298,10 @@ impl Mirror<'_> {
         });
         match registered {
             Ok(_) => {}
-            Err(error) if error.code() == crate::ErrorCode::ResourceAlreadyExists => {}
+            Err(error) if error.code() == ErrorCode::ResourceAlreadyExists => {}
             Err(error) => return Err(error),
         }
-        let tags = version.tags.iter().filter(|tag| tag.key != COPIED_TO);
+        let tags = version.tags.iter().filter(|tag| !is_of_copying(tag));
         let created = self.to.create_model_version(CreateModelVersion {
             name: name.clone(),
             source: format!("models:/{model}"),
@@ -317,19 +348,4 @@ impl Mirror<'_> {
         }
         Ok(())
     }
-}
-
-/// `champion=3 previous=2`.
-fn describe(aliases: &BTreeMap<String, u32>) -> String {
-    let pairs: Vec<String> = aliases
-        .iter()
-        .map(|(alias, version)| format!("{alias}={version}"))
-        .collect();
-    pairs.join(" ")
-}
-
-/// The aliases in what [`describe`] wrote after a server's address.
-fn names_in(sent: &str) -> impl Iterator<Item = &str> {
-    let pairs = sent.split(' ').skip(1);
-    pairs.filter_map(|pair| pair.split_once('=').map(|(alias, _)| alias))
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use biophony_model::{ModelError, Predictor};
-use biophony_tracking::{ArtifactStore, ErrorCode, TrackingStore};
+use biophony_tracking::{ArtifactStore, ErrorCode, ModelVersion, TrackingStore};
 
 use super::{Identity, ModelChoice, ModelSlot, Served, Slot};
 use crate::error::{WebError, with_causes};
@@ -72,7 +72,7 @@ impl Follower {
                 slot.replace(Some(Arc::new(served)));
                 self.loaded = Some(wanted);
             }
-            ModelChoice::Alias(_) => self.look(&slot),
+            ModelChoice::Alias(_) | ModelChoice::Version(_) => self.look(&slot),
         }
         let watched = Arc::downgrade(&slot.inner);
         std::thread::Builder::new()
@@ -139,14 +139,28 @@ impl Follower {
     fn wanted(&self) -> Result<Option<Wanted>, String> {
         match &self.choice {
             ModelChoice::Folder(folder) => Ok(Some(Wanted::bare(folder.clone()))),
-            ModelChoice::Alias(alias) => self.registered(alias),
+            ModelChoice::Alias(alias) => {
+                let tracking = &self.tracking;
+                let found = tracking.get_model_version_by_alias(&self.registered_model, alias);
+                self.registered(found, Some(alias))
+            }
+            ModelChoice::Version(number) => {
+                let found = self
+                    .tracking
+                    .get_model_version(&self.registered_model, *number);
+                self.registered(found, None)
+            }
         }
     }
 
-    /// The version that the alias means.
-    fn registered(&self, alias: &str) -> Result<Option<Wanted>, String> {
+    /// The bundle of a version that was looked for, by an alias or by its number.
+    fn registered(
+        &self,
+        found: biophony_tracking::Result<ModelVersion>,
+        alias: Option<&str>,
+    ) -> Result<Option<Wanted>, String> {
         let name = &self.registered_model;
-        let version = match self.tracking.get_model_version_by_alias(name, alias) {
+        let version = match found {
             Ok(version) => version,
             Err(error) if is_absence(error.code()) => return Ok(None),
             Err(error) => return Err(with_causes(&error)),
@@ -166,7 +180,7 @@ impl Follower {
             folder,
             name: version.name,
             version: Some(version.version),
-            alias: Some(alias.to_owned()),
+            alias: alias.map(str::to_owned),
             run_id: version.run_id.map(|run| run.to_string()),
         }))
     }

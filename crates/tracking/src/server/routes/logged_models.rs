@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::runs::list_below;
 use crate::artifacts::ArtifactPath;
-use crate::entities::{ExperimentId, LoggedModelId, LoggedModelStatus};
+use crate::entities::{LoggedModelId, LoggedModelStatus};
 use crate::error::{Result, TrackingError};
 use crate::requests::{CreateLoggedModel, SearchLoggedModels};
 use crate::server::Service;
@@ -67,8 +67,8 @@ pub(super) fn delete_tag(service: &Service, params: &Params) -> Result<Body> {
 }
 
 pub(super) fn search(service: &Service, params: &Params) -> Result<Body> {
-    let experiment_ids: Vec<ExperimentId> = params.list("experiment_ids")?;
-    if experiment_ids.is_empty() {
+    let experiment_ids = params.experiment_ids()?;
+    if experiment_ids.is_empty() && params.value("experiment_ids").is_err() {
         return Err(missing("experiment_ids"));
     }
     let page = service.store.search_logged_models(&SearchLoggedModels {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::artifacts::check_model_source;
 use crate::entities::{LoggedModelId, ModelVersion, Tag, value_of};
-use crate::error::Result;
+use crate::error::{Result, TrackingError};
 use crate::requests::CreateModelVersion;
 use crate::server::Service;
 use crate::server::params::Params;
@@ -17,6 +17,12 @@ const DEFAULT_VERSIONS: i64 = 10_000;
 /// The tag of a logged model that lists its registered versions.
 const MODEL_VERSIONS: &str = "mlflow.modelVersions";
 
+/// The tag that tells prompts from models.
+const IS_PROMPT: &str = "mlflow.prompt.is_prompt";
+
+/// What stands for the source of a prompt.
+const PROMPT_SOURCES: [&str; 2] = ["dummy-source", "prompt-template"];
+
 pub(super) fn create(service: &Service, params: &Params) -> Result<Body> {
     let request = CreateModelVersion {
         name: params.required("name")?.to_owned(),
@@ -27,12 +33,16 @@ pub(super) fn create(service: &Service, params: &Params) -> Result<Body> {
         description: Some(params.text("description")?.unwrap_or_default().to_owned()),
         tags: params.list("tags")?,
     };
-    check_model_source(
-        service.store.as_ref(),
-        &request.source,
-        request.run_id.as_ref(),
-        request.model_id.as_ref(),
-    )?;
+    if is_prompt(&request.tags) {
+        check_prompt_source(&request.source)?;
+    } else {
+        check_model_source(
+            service.store.as_ref(),
+            &request.source,
+            request.run_id.as_ref(),
+            request.model_id.as_ref(),
+        )?;
+    }
     let version = service.store.create_model_version(request)?;
     if let Some(model) = &version.model_id {
         note_version(service, model, &version)?;
@@ -65,7 +75,11 @@ pub(super) fn delete(service: &Service, params: &Params) -> Result<Body> {
 
 pub(super) fn search(service: &Service, params: &Params) -> Result<Body> {
     let search = params.search(Some(DEFAULT_VERSIONS), MAX_VERSIONS)?;
-    let page = service.store.search_model_versions(&search)?;
+    let mut page = service.store.search_model_versions(&search)?;
+    // MLflow tells them only of a version that is asked for by itself.
+    for version in &mut page.items {
+        version.aliases.clear();
+    }
     super::page("model_versions", &page.items, page.next_page_token)
 }
 
@@ -107,6 +121,24 @@ pub(super) fn delete_tag(service: &Service, params: &Params) -> Result<Body> {
         .store
         .delete_model_version_tag(name, params.version()?, key)?;
     nothing()
+}
+
+/// Whether a version is a prompt, whose text is in its tags and which has no files. Of
+/// two tags with one key the last counts.
+fn is_prompt(tags: &[Tag]) -> bool {
+    let mut said = tags.iter().rev().filter(|tag| tag.key == IS_PROMPT);
+    said.next()
+        .is_some_and(|tag| tag.value.eq_ignore_ascii_case("true"))
+}
+
+/// A source must be there, so clients write one of two words that lead nowhere.
+fn check_prompt_source(source: &str) -> Result<()> {
+    if PROMPT_SOURCES.contains(&source) {
+        return Ok(());
+    }
+    Err(TrackingError::invalid(format!(
+        "Invalid prompt source: '{source}'. Prompt sources must use an MLflow placeholder."
+    )))
 }
 
 /// Notes on a logged model that it was registered.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::artifacts::{ArtifactPath, FileInfo};
 use crate::check::python_repr;
-use crate::entities::{ExperimentId, Metric, Param, RunId, Tag, value_of};
+use crate::entities::{ExperimentId, Metric, Param, RunId, RunStatus, Tag, value_of};
 use crate::error::{Result, TrackingError};
 use crate::requests::{CreateRun, LogBatch, UpdateRun};
 use crate::server::Service;
@@ -40,17 +40,21 @@ pub(super) fn get(service: &Service, params: &Params) -> Result<Body> {
 
 pub(super) fn update(service: &Service, params: &Params) -> Result<Body> {
     let update = UpdateRun {
-        // A status that is unknown is ignored, as protobuf does.
-        status: params
-            .text("status")
-            .ok()
-            .flatten()
-            .and_then(|text| text.parse().ok()),
+        status: status(params),
         end_time: params.int("end_time")?,
         run_name: params.filled("run_name")?,
     };
     let info = service.store.update_run(&params.run_id()?, &update)?;
     body(&json!({ "run_info": info }))
+}
+
+/// A status by its name or its number; one that is unknown is ignored, as protobuf does.
+fn status(params: &Params) -> Option<RunStatus> {
+    match params.value("status").ok()? {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => RunStatus::of_number(number.as_i64()?),
+        _ => None,
+    }
 }
 
 pub(super) fn delete(service: &Service, params: &Params) -> Result<Body> {
@@ -64,7 +68,7 @@ pub(super) fn restore(service: &Service, params: &Params) -> Result<Body> {
 }
 
 pub(super) fn search(service: &Service, params: &Params) -> Result<Body> {
-    let experiments: Vec<ExperimentId> = params.list("experiment_ids")?;
+    let experiments = params.experiment_ids()?;
     let search = params.search(Some(DEFAULT_RUNS), MAX_RUNS)?;
     let view = params.view_type("run_view_type");
     let page = service.store.search_runs(&experiments, &search, view)?;

@@ -7,9 +7,11 @@ use crate::server::Service;
 use crate::server::params::Params;
 use crate::server::reply::{Body, body};
 
-/// The client asks this before it uses anything but the classic routes.
-pub(super) fn get(_: &Service, _: &Params) -> Result<Body> {
+/// MLflow's client asks this before it uses anything but the classic routes; ours, which
+/// store it is that it speaks to.
+pub(super) fn get(service: &Service, _: &Params) -> Result<Body> {
     body(&json!({
+        "store_id": service.store.identity()?,
         "store_type": "SqlStore",
         "workspaces_enabled": false,
         "trace_archival_enabled": false,

@@ -1,6 +1,7 @@
 //! Speaking HTTP with a remote server: addresses, credentials, answers, errors.
 
 use std::fs::File;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine;
@@ -28,6 +29,8 @@ pub struct RemoteStore {
     authorization: Option<String>,
     timeout: Duration,
     trusts_any: bool,
+    /// Which store is behind it, once it has said so.
+    identity: OnceLock<String>,
 }
 
 impl RemoteStore {
@@ -55,6 +58,7 @@ impl RemoteStore {
             authorization: None,
             timeout: TIMEOUT,
             trusts_any: false,
+            identity: OnceLock::new(),
         })
     }
 
@@ -79,6 +83,19 @@ impl RemoteStore {
     /// Where the server is, without a slash at the end.
     pub fn uri(&self) -> &str {
         &self.base
+    }
+
+    /// Which store is behind the server, asked once; its address, where it does not say.
+    pub(super) fn known_identity(
+        &self,
+        ask: impl FnOnce() -> Result<Option<String>>,
+    ) -> Result<String> {
+        if let Some(known) = self.identity.get() {
+            return Ok(known.clone());
+        }
+        let said = ask()?.filter(|id| crate::check::name(id, "store_id").is_ok());
+        let identity = said.unwrap_or_else(|| address_as_name(&self.base));
+        Ok(self.identity.get_or_init(|| identity).clone())
     }
 
     /// Shows a token, as `MLFLOW_TRACKING_TOKEN` does.
@@ -257,6 +274,19 @@ fn agent(timeout: Duration, trusts_any: bool) -> ureq::Agent {
     config.build().new_agent()
 }
 
+/// An address in the characters that a tag's key may have, without its scheme.
+fn address_as_name(uri: &str) -> String {
+    let address = uri.split_once("://").map_or(uri, |(_, address)| address);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
+    let plain = |c: char| if is_plain(c) { c } else { '_' };
+    address
+        .to_lowercase()
+        .chars()
+        .map(plain)
+        .take(200)
+        .collect()
+}
+
 /// The error that the server describes, or one about an answer that is no MLflow's.
 fn refusal(status: u16, text: &str) -> TrackingError {
     let body: Value = serde_json::from_str(text).unwrap_or_default();
@@ -267,6 +297,7 @@ fn refusal(status: u16, text: &str) -> TrackingError {
             .unwrap_or(match status {
                 401 => ErrorCode::Unauthenticated,
                 403 => ErrorCode::PermissionDenied,
+                404 => ErrorCode::ResourceDoesNotExist,
                 501 => ErrorCode::NotImplemented,
                 _ => ErrorCode::InternalError,
             }),

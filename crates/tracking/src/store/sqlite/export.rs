@@ -1,13 +1,11 @@
 //! Writing a database that `mlflow server` opens.
 //!
-//! The file has the schema that MLflow used in 2024, at the revision
-//! [`REVISION`] of its migrations: a newer MLflow brings such a file up to date
-//! when it starts, and keeps what is in it. The tables, columns and constraints
-//! below are named as its migrations expect to find them.
+//! The file has the schema that MLflow had in early 2025, at the revision
+//! [`REVISION`] of its migrations, the first that holds all that is kept here: MLflow 3
+//! brings such a file up to date when it starts, and keeps what is in it. The tables,
+//! columns and constraints below are named as its migrations expect to find them.
 //!
-//! That schema has no place for logged models and for what runs made; a version
-//! that was registered from a logged model keeps the place of its files. Our own
-//! history of promotions goes along as tags.
+//! Our own history of promotions goes along as tags.
 
 use std::path::Path;
 
@@ -17,10 +15,10 @@ use super::{SqliteStore, lock};
 use crate::error::{Result, TrackingError};
 
 /// The revision of MLflow's migrations whose schema is written.
-const REVISION: &str = "0584bdc529eb";
+const REVISION: &str = "6953534de441";
 
 impl SqliteStore {
-    /// Writes everything but logged models into a new file for MLflow.
+    /// Writes everything into a new file for MLflow.
     ///
     /// # Errors
     ///
@@ -171,6 +169,7 @@ CREATE TABLE mlflow.inputs (
     source_id VARCHAR(36) NOT NULL,
     destination_type VARCHAR(36) NOT NULL,
     destination_id VARCHAR(36) NOT NULL,
+    step BIGINT DEFAULT '0' NOT NULL,
     CONSTRAINT inputs_pk PRIMARY KEY (source_type, source_id, destination_type, destination_id)
 );
 CREATE TABLE mlflow.input_tags (
@@ -253,6 +252,66 @@ CREATE TABLE mlflow.trace_request_metadata (
     CONSTRAINT fk_trace_request_metadata_request_id FOREIGN KEY (request_id)
         REFERENCES trace_info (request_id) ON DELETE CASCADE
 );
+CREATE TABLE mlflow.logged_models (
+    model_id VARCHAR(36) NOT NULL,
+    experiment_id INTEGER NOT NULL,
+    name VARCHAR(500) NOT NULL,
+    artifact_location VARCHAR(1000) NOT NULL,
+    creation_timestamp_ms BIGINT NOT NULL,
+    last_updated_timestamp_ms BIGINT NOT NULL,
+    status INTEGER NOT NULL,
+    lifecycle_stage VARCHAR(32),
+    model_type VARCHAR(500),
+    source_run_id VARCHAR(32),
+    status_message VARCHAR(1000),
+    CONSTRAINT logged_models_pk PRIMARY KEY (model_id),
+    CONSTRAINT logged_models_lifecycle_stage_check
+        CHECK (lifecycle_stage IN ('active', 'deleted')),
+    CONSTRAINT fk_logged_models_experiment_id FOREIGN KEY (experiment_id)
+        REFERENCES experiments (experiment_id) ON DELETE CASCADE
+);
+CREATE TABLE mlflow.logged_model_metrics (
+    model_id VARCHAR(36) NOT NULL,
+    metric_name VARCHAR(500) NOT NULL,
+    metric_timestamp_ms BIGINT NOT NULL,
+    metric_step BIGINT NOT NULL,
+    metric_value FLOAT,
+    experiment_id INTEGER NOT NULL,
+    run_id VARCHAR(32) NOT NULL,
+    dataset_uuid VARCHAR(36),
+    dataset_name VARCHAR(500),
+    dataset_digest VARCHAR(36),
+    CONSTRAINT logged_model_metrics_pk
+        PRIMARY KEY (model_id, metric_name, metric_timestamp_ms, metric_step, run_id),
+    CONSTRAINT fk_logged_model_metrics_experiment_id FOREIGN KEY (experiment_id)
+        REFERENCES experiments (experiment_id),
+    CONSTRAINT fk_logged_model_metrics_model_id FOREIGN KEY (model_id)
+        REFERENCES logged_models (model_id) ON DELETE CASCADE,
+    CONSTRAINT fk_logged_model_metrics_run_id FOREIGN KEY (run_id)
+        REFERENCES runs (run_uuid) ON DELETE CASCADE
+);
+CREATE TABLE mlflow.logged_model_params (
+    model_id VARCHAR(36) NOT NULL,
+    experiment_id INTEGER NOT NULL,
+    param_key VARCHAR(255) NOT NULL,
+    param_value TEXT NOT NULL,
+    CONSTRAINT logged_model_params_pk PRIMARY KEY (model_id, param_key),
+    CONSTRAINT fk_logged_model_params_experiment_id FOREIGN KEY (experiment_id)
+        REFERENCES experiments (experiment_id),
+    CONSTRAINT fk_logged_model_params_model_id FOREIGN KEY (model_id)
+        REFERENCES logged_models (model_id) ON DELETE CASCADE
+);
+CREATE TABLE mlflow.logged_model_tags (
+    model_id VARCHAR(36) NOT NULL,
+    experiment_id INTEGER NOT NULL,
+    tag_key VARCHAR(255) NOT NULL,
+    tag_value TEXT NOT NULL,
+    CONSTRAINT logged_model_tags_pk PRIMARY KEY (model_id, tag_key),
+    CONSTRAINT fk_logged_model_tags_experiment_id FOREIGN KEY (experiment_id)
+        REFERENCES experiments (experiment_id),
+    CONSTRAINT fk_logged_model_tags_model_id FOREIGN KEY (model_id)
+        REFERENCES logged_models (model_id) ON DELETE CASCADE
+);
 CREATE INDEX mlflow.index_datasets_dataset_uuid ON datasets (dataset_uuid);
 CREATE INDEX mlflow.index_datasets_experiment_id_dataset_source_type
     ON datasets (experiment_id, dataset_source_type);
@@ -260,6 +319,7 @@ CREATE INDEX mlflow.index_inputs_destination_type_destination_id_source_type
     ON inputs (destination_type, destination_id, source_type);
 CREATE INDEX mlflow.index_inputs_input_uuid ON inputs (input_uuid);
 CREATE INDEX mlflow.index_latest_metrics_run_uuid ON latest_metrics (run_uuid);
+CREATE INDEX mlflow.index_logged_model_metrics_model_id ON logged_model_metrics (model_id);
 CREATE INDEX mlflow.index_metrics_run_uuid ON metrics (run_uuid);
 CREATE INDEX mlflow.index_params_run_uuid ON params (run_uuid);
 CREATE INDEX mlflow.index_tags_run_uuid ON tags (run_uuid);
@@ -296,10 +356,33 @@ INSERT INTO mlflow.datasets
     FROM main.datasets;
 INSERT INTO mlflow.inputs
     SELECT printf('%016x%016x', u.run, u.dataset), 'DATASET', printf('%032x', u.dataset), 'RUN',
-           r.run_id
+           r.run_id, 0
     FROM main.run_datasets u JOIN main.runs r ON r.id = u.run;
 INSERT INTO mlflow.input_tags
     SELECT printf('%016x%016x', run, dataset), key, value FROM main.run_dataset_tags;
+INSERT INTO mlflow.logged_models
+    SELECT model_id, experiment, name, artifact_location, creation_time, last_update_time, status,
+           lifecycle, model_type, source_run_id, NULL
+    FROM main.logged_models;
+-- There not-a-number is kept as nothing.
+INSERT INTO mlflow.logged_model_metrics
+    SELECT t.model_id, t.key, t.timestamp, t.step, iif(t.is_nan, NULL, t.value), m.experiment,
+           t.run_id, iif(d.id IS NULL, NULL, printf('%032x', d.id)), nullif(t.dataset_name, ''),
+           nullif(t.dataset_digest, '')
+    FROM main.logged_model_metrics t JOIN main.logged_models m ON m.model_id = t.model_id
+                                     JOIN main.runs r ON r.run_id = t.run_id
+         LEFT JOIN main.datasets d ON d.experiment = r.experiment AND d.name = t.dataset_name
+                                  AND d.digest = t.dataset_digest;
+INSERT INTO mlflow.logged_model_params
+    SELECT t.model_id, m.experiment, t.key, t.value
+    FROM main.logged_model_params t JOIN main.logged_models m ON m.model_id = t.model_id;
+INSERT INTO mlflow.logged_model_tags
+    SELECT t.model_id, m.experiment, t.key, t.value
+    FROM main.logged_model_tags t JOIN main.logged_models m ON m.model_id = t.model_id;
+INSERT INTO mlflow.inputs
+    SELECT lower(hex(randomblob(16))), iif(u.is_output, 'RUN_OUTPUT', 'RUN_INPUT'), r.run_id,
+           iif(u.is_output, 'MODEL_OUTPUT', 'MODEL_INPUT'), u.model_id, u.step
+    FROM main.run_models u JOIN main.runs r ON r.id = u.run;
 INSERT INTO mlflow.registered_models
     SELECT name, creation_time, last_update_time, description FROM main.registered_models;
 INSERT INTO mlflow.registered_model_tags

@@ -14,7 +14,7 @@ use crate::entities::{
 use crate::error::{Result, TrackingError};
 use crate::names::random_name;
 use crate::requests::{CreateLoggedModel, LoggedModelOrder, Page, SearchLoggedModels, now};
-use crate::search::{Field, LOGGED_MODELS, PageWindow};
+use crate::search::{Field, LOGGED_MODELS, PageWindow, at_most_orders};
 
 const COLUMNS: &str = "l.model_id, l.experiment, l.name, l.creation_time, l.last_update_time, \
                        l.artifact_location, l.status, l.model_type, l.source_run_id";
@@ -145,6 +145,7 @@ impl SqliteStore {
             .map(experiment_number)
             .collect::<Result<Vec<i64>>>()?;
         let datasets = dataset_conditions(search)?;
+        at_most_orders(search.order_by.len())?;
         let mut joins = SqlFilter::default();
         let order_by = order_by(&search.order_by, &mut joins)?;
         let mut filter = SqlFilter::default();
@@ -161,14 +162,14 @@ impl SqliteStore {
             filter.push(format!(
                 "EXISTS (SELECT 1 FROM logged_model_metrics t WHERE t.model_id = l.model_id AND \
                  ({}))",
-                datasets.joined(" OR ")
+                datasets.alternatives()
             ));
             filter.bind_all(&datasets);
         }
         self.read(|db| {
             let mut statement = db.prepare(&format!(
                 "SELECT {COLUMNS} FROM logged_models l {} WHERE {} ORDER BY {order_by} {}",
-                joins.joined(" "),
+                joins.joined(),
                 filter.conditions(),
                 window.limit_sql()
             ))?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{Result, TrackingError};
 use crate::requests::now;
 
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, IDENTITY];
 
 /// Brings a database up to date, in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
@@ -237,6 +237,12 @@ CREATE TABLE alias_moves (
 ) STRICT;
 ";
 
+// What tells this store from all others, whatever its file or address is called.
+const IDENTITY: &str = "
+CREATE TABLE identity (id TEXT NOT NULL) STRICT;
+INSERT INTO identity SELECT lower(hex(randomblob(16)));
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,5 +269,24 @@ mod tests {
             .query_row("SELECT count(*) FROM experiments", [], |row| row.get(0))
             .expect("counts");
         assert_eq!(experiments, 1);
+    }
+
+    #[test]
+    fn a_file_of_the_first_schema_is_given_an_identity_and_keeps_it() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        connection.execute_batch(FIRST).expect("creates");
+        connection
+            .pragma_update(None, "user_version", 1)
+            .expect("sets the version");
+        let identity = |connection: &Connection| -> String {
+            connection
+                .query_row("SELECT id FROM identity", [], |row| row.get(0))
+                .expect("there is one")
+        };
+        migrate(&mut connection).expect("migrates");
+        let first = identity(&connection);
+        assert_eq!(first.len(), 32);
+        migrate(&mut connection).expect("migrates again");
+        assert_eq!(identity(&connection), first);
     }
 }

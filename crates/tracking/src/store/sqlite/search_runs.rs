@@ -18,6 +18,9 @@ const MAX_RUNS: i64 = 50_000;
 /// The most data sets that are found.
 const MAX_DATASETS: i64 = 1000;
 
+/// Longer searches are hardly made twice, and are not kept compiled.
+const MAX_KEPT_SQL: usize = 8 << 10;
+
 impl SqliteStore {
     pub(super) fn find_runs(
         &self,
@@ -56,7 +59,7 @@ impl SqliteStore {
         self.read(|db| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM runs r {} WHERE {} ORDER BY {order_by} {}",
-                joins.joined(" "),
+                joins.joined(),
                 filter.conditions(),
                 window.limit_sql(),
             );
@@ -64,6 +67,9 @@ impl SqliteStore {
             let values = joins.values().chain(filter.values());
             let rows = statement.query_map(rusqlite::params_from_iter(values), from_row)?;
             let page: Page<NumberedRun> = page_of(rows, &window)?;
+            if sql.len() > MAX_KEPT_SQL {
+                statement.discard();
+            }
             let mut reader = RunReader::new(db)?;
             Ok(Page {
                 items: page

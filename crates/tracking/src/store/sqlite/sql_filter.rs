@@ -57,12 +57,22 @@ impl SqlFilter {
         if self.fragments.is_empty() {
             "TRUE".to_owned()
         } else {
-            self.joined(" AND ")
+            balanced(&self.fragments, " AND ")
         }
     }
 
-    pub(super) fn joined(&self, separator: &str) -> String {
-        self.fragments.join(separator)
+    /// All fragments, of which one must hold; without any, nothing has to.
+    pub(super) fn alternatives(&self) -> String {
+        if self.fragments.is_empty() {
+            "TRUE".to_owned()
+        } else {
+            balanced(&self.fragments, " OR ")
+        }
+    }
+
+    /// The fragments one after the other.
+    pub(super) fn joined(&self) -> String {
+        self.fragments.join(" ")
     }
 
     /// The values, in the order of their question marks.
@@ -197,11 +207,7 @@ impl SqlFilter {
             Field::Metric(key) => {
                 let source = format!(
                     "logged_model_metrics t WHERE t.model_id = l.model_id AND ({}) AND t.key = ?",
-                    if datasets.fragments.is_empty() {
-                        "TRUE".to_owned()
-                    } else {
-                        datasets.joined(" OR ")
-                    }
+                    datasets.alternatives()
                 );
                 self.bind_all(datasets);
                 self.metric_clause(&source, key, clause)
@@ -314,6 +320,19 @@ impl SqlFilter {
             (comparator, _) => format!("{column} {} ?", comparator.as_str()),
         })
     }
+}
+
+/// Conditions with an operator between them, in brackets such that the tree that SQLite
+/// makes of them is as flat as it can be: there is a limit to its depth.
+fn balanced(conditions: &[String], operator: &str) -> String {
+    /// So many make a chain without brackets.
+    const CHAIN: usize = 16;
+    if conditions.len() <= CHAIN {
+        return conditions.join(operator);
+    }
+    let (left, right) = conditions.split_at(conditions.len() / 2);
+    let (left, right) = (balanced(left, operator), balanced(right, operator));
+    format!("({left}){operator}({right})")
 }
 
 /// The column of an attribute that the grammar let through.

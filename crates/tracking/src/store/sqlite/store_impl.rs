@@ -15,6 +15,10 @@ use crate::requests::{
 use crate::store::TrackingStore;
 
 impl TrackingStore for SqliteStore {
+    fn identity(&self) -> Result<String> {
+        self.read(|db| Ok(db.query_row("SELECT id FROM identity", [], |row| row.get(0))?))
+    }
+
     fn create_experiment(&self, request: CreateExperiment) -> Result<ExperimentId> {
         self.create_experiment_row(&request)
     }
