@@ -172,7 +172,7 @@ fn a_run_whose_process_died_is_shown_as_killed() {
         .spawn()
         .expect("starts");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
-    let mut wait_for = |status: &str| {
+    let wait_for = |status: &str| {
         loop {
             let path = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=clips";
             let (_, experiment) = serving.ask("GET", path, b"");

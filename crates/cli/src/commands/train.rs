@@ -70,8 +70,11 @@ fn ingredients(request: &Request) -> BTreeMap<String, String> {
     for section in ["run", "tracking"] {
         table.remove(section);
     }
+    // Where the recordings are is said below, wherever it was said.
+    let is_place = |key: &str| matches!(key, "data.folder" | "data.manifest");
     let mut found: BTreeMap<String, String> = SETTINGS
         .iter()
+        .filter(|setting| !is_place(setting.key))
         .filter_map(|setting| Some((setting.key.to_owned(), lookup(&table, setting.key)?)))
         .map(|(key, value)| (key, value.to_string()))
         .collect();

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use rusqlite::{Connection, OptionalExtension, Statement, TransactionBehavior, params};
 
 use super::runs::{find_writable, put_tag};
+use super::schema::BLOCK_BITS;
 use super::{SqliteStore, lock};
 use crate::check::{self, Phrasing, python_repr};
 use crate::entities::{Metric, Param, RunId};
@@ -36,6 +37,11 @@ impl Point {
             },
             is_nan: metric.value.is_nan(),
         }
+    }
+
+    /// The block of its run's points that it belongs to.
+    fn block(&self) -> i64 {
+        self.step >> BLOCK_BITS
     }
 
     /// Whether this point is the latest: the greatest in step, then time, then value.
@@ -143,9 +149,7 @@ fn put_metrics(
         };
         points.push((key, Point::of(metric)));
     }
-    // In the table's order, neighbours go to one page, which is then found once.
     points.sort_unstable_by_key(|(key, point)| (*key, point.step, point.timestamp));
-    insert_points(db, run, &points)?;
     for of_key in points.chunk_by(|(key, _), (next, _)| key == next) {
         let (key, mut latest) = of_key[0];
         for (_, point) in of_key {
@@ -155,6 +159,10 @@ fn put_metrics(
         }
         put_latest(db, run, key, latest)?;
     }
+    // In the table's order, neighbours go to one page, which is then found once. The sort
+    // is a stable one: what is in order stays in order.
+    points.sort_by_key(|(_, point)| point.block());
+    insert_points(db, run, &points)?;
     Ok(new_keys)
 }
 
@@ -182,12 +190,13 @@ fn insert_points(db: &Connection, run: i64, points: &[(i64, Point)]) -> Result<(
 fn insert(statement: &mut Statement<'_>, run: i64, points: &[(i64, Point)]) -> Result<()> {
     statement.raw_bind_parameter(1, run)?;
     for (row, (key, point)) in points.iter().enumerate() {
-        let first = 2 + row * 5;
-        statement.raw_bind_parameter(first, key)?;
-        statement.raw_bind_parameter(first + 1, point.step)?;
-        statement.raw_bind_parameter(first + 2, point.timestamp)?;
-        statement.raw_bind_parameter(first + 3, point.value)?;
-        statement.raw_bind_parameter(first + 4, point.is_nan)?;
+        let first = 2 + row * 6;
+        statement.raw_bind_parameter(first, point.block())?;
+        statement.raw_bind_parameter(first + 1, key)?;
+        statement.raw_bind_parameter(first + 2, point.step)?;
+        statement.raw_bind_parameter(first + 3, point.timestamp)?;
+        statement.raw_bind_parameter(first + 4, point.value)?;
+        statement.raw_bind_parameter(first + 5, point.is_nan)?;
     }
     statement.raw_execute()?;
     Ok(())
@@ -196,13 +205,13 @@ fn insert(statement: &mut Statement<'_>, run: i64, points: &[(i64, Point)]) -> R
 /// The statement that [`insert`] fills with this many points.
 fn insert_sql(n_rows: usize) -> String {
     let row = |row: usize| {
-        let first = 2 + row * 5;
-        let fields: Vec<String> = (first..first + 5).map(|at| format!("?{at}")).collect();
+        let first = 2 + row * 6;
+        let fields: Vec<String> = (first..first + 6).map(|at| format!("?{at}")).collect();
         format!("(?1, {})", fields.join(", "))
     };
     let rows: Vec<String> = (0..n_rows).map(row).collect();
     format!(
-        "INSERT INTO metrics (run, key, step, timestamp, value, is_nan) VALUES {}
+        "INSERT INTO metrics (run, block, key, step, timestamp, value, is_nan) VALUES {}
          ON CONFLICT DO NOTHING",
         rows.join(", ")
     )

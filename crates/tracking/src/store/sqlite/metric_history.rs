@@ -1,6 +1,6 @@
 //! Reading every point of a metric, or a fair sample of them.
 
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
 use super::run_data::metric;
@@ -13,10 +13,19 @@ use crate::search::PageWindow;
 /// The most points on one page.
 const MAX_POINTS: i64 = 50_000_000;
 
-/// The run and the key are looked up once and not for every point.
-const FROM: &str = "FROM metrics m
-                    WHERE m.run = (SELECT id FROM runs WHERE run_id = ?1)
-                      AND m.key = (SELECT id FROM metric_keys WHERE name = ?2)";
+/// The points of a metric, ?2, of a run, ?1, block by block: from each block the next is
+/// found at once, however far it is away. ?3 is the metric's name.
+const POINTS: &str = "
+    WITH RECURSIVE blocks(block) AS (
+        SELECT min(block) FROM metrics WHERE run = ?1
+        UNION ALL
+        SELECT (SELECT m.block FROM metrics m WHERE m.run = ?1 AND m.block > b.block
+                ORDER BY m.block LIMIT 1)
+        FROM blocks b WHERE b.block IS NOT NULL
+    )
+    SELECT ?3, m.value, m.timestamp, m.step, m.is_nan
+    FROM blocks b CROSS JOIN metrics m
+    WHERE m.run = ?1 AND m.block = b.block AND m.key = ?2";
 
 impl SqliteStore {
     pub(super) fn history(
@@ -28,12 +37,17 @@ impl SqliteStore {
     ) -> Result<Page<Metric>> {
         let window = PageWindow::new(max_results, page_token, MAX_POINTS)?;
         self.read(|db| {
+            let Some((run, number)) = numbers(db, run, key)? else {
+                return Ok(Page {
+                    items: Vec::new(),
+                    next_page_token: None,
+                });
+            };
             let mut statement = db.prepare_cached(&format!(
-                "SELECT ?2, m.value, m.timestamp, m.step, m.is_nan {FROM}
-                 ORDER BY m.timestamp, m.step, m.value LIMIT ?3 OFFSET ?4"
+                "{POINTS} ORDER BY m.timestamp, m.step, m.value LIMIT ?4 OFFSET ?5"
             ))?;
             let rows = statement.query_map(
-                params![run.as_str(), key, window.limit + 1, window.offset],
+                params![run, number, key, window.limit + 1, window.offset],
                 metric,
             )?;
             page_of(rows, &window)
@@ -51,16 +65,29 @@ impl SqliteStore {
     ) -> Result<Vec<Metric>> {
         let (first, last) = steps.unwrap_or((i64::MIN, i64::MAX));
         let points: Vec<Metric> = self.read(|db| {
+            let Some((run, number)) = numbers(db, run, key)? else {
+                return Ok(Vec::new());
+            };
             let mut statement = db.prepare_cached(&format!(
-                "SELECT ?2, m.value, m.timestamp, m.step, m.is_nan {FROM}
-                   AND m.step BETWEEN ?3 AND ?4
+                "{POINTS} AND m.step BETWEEN ?4 AND ?5
                  ORDER BY m.step, m.timestamp, m.value, m.is_nan"
             ))?;
-            let rows = statement.query_map(params![run.as_str(), key, first, last], metric)?;
+            let rows = statement.query_map(params![run, number, key, first, last], metric)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })?;
         Ok(sample(points, max_points.max(1)))
     }
+}
+
+/// The numbers of a run and a metric, if both are there.
+fn numbers(db: &Connection, run: &RunId, key: &str) -> Result<Option<(i64, i64)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT r.id, k.id FROM runs r, metric_keys k WHERE r.run_id = ?1 AND k.name = ?2",
+    )?;
+    let found = statement.query_row(params![run.as_str(), key], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    });
+    Ok(found.optional()?)
 }
 
 /// The first point of each of `max_points` stretches that are as long as each other,

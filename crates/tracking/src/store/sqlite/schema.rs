@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{Result, TrackingError};
 use crate::requests::now;
 
-const MIGRATIONS: [&str; 2] = [FIRST, IDENTITY];
+const MIGRATIONS: [&str; 3] = [FIRST, IDENTITY, BLOCKS];
 
 /// Brings a database up to date, in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
@@ -243,6 +243,31 @@ CREATE TABLE identity (id TEXT NOT NULL) STRICT;
 INSERT INTO identity SELECT lower(hex(randomblob(16)));
 ";
 
+/// A block of a run's points has those of `2 ^ BLOCK_BITS` steps.
+pub(super) const BLOCK_BITS: u32 = 5;
+
+// A training logs many metrics at once, step after step. With the points of each metric
+// side by side all the way, such a batch would touch a page for every metric; a block
+// holds the points of all metrics over some steps, so that it touches few. Within a block
+// the points of a metric are side by side, and its history is read block by block.
+// The shift is by `BLOCK_BITS`.
+const BLOCKS: &str = "
+CREATE TABLE metrics_in_blocks (
+    run INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    value REAL NOT NULL,
+    is_nan INTEGER NOT NULL,
+    PRIMARY KEY (run, block, key, step, timestamp, value, is_nan)
+) STRICT, WITHOUT ROWID;
+INSERT INTO metrics_in_blocks
+    SELECT run, step >> 5, key, step, timestamp, value, is_nan FROM metrics ORDER BY 1, 2, 3, 4;
+DROP TABLE metrics;
+ALTER TABLE metrics_in_blocks RENAME TO metrics;
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +294,33 @@ mod tests {
             .query_row("SELECT count(*) FROM experiments", [], |row| row.get(0))
             .expect("counts");
         assert_eq!(experiments, 1);
+    }
+
+    #[test]
+    fn points_of_an_older_file_are_found_in_their_blocks() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        connection.execute_batch(FIRST).expect("creates");
+        for step in [-33, -32, -1, 0, 31, 32, i64::MAX, i64::MIN] {
+            connection
+                .execute("INSERT INTO metrics VALUES (1, 2, ?1, 3, 0.5, 0)", [step])
+                .expect("adds");
+        }
+        connection
+            .pragma_update(None, "user_version", 1)
+            .expect("sets the version");
+        migrate(&mut connection).expect("migrates");
+        let mut statement = connection
+            .prepare("SELECT step, block FROM metrics ORDER BY step")
+            .expect("a statement");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let found: Vec<(i64, i64)> = rows
+            .expect("reads")
+            .map(|row| row.expect("a row"))
+            .collect();
+        assert_eq!(found.len(), 8);
+        for (step, block) in found {
+            assert_eq!(block, step >> BLOCK_BITS, "{step}");
+        }
     }
 
     #[test]

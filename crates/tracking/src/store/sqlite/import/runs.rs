@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::super::schema::BLOCK_BITS;
 use super::Imported;
 use crate::error::Result;
 
@@ -32,12 +33,14 @@ pub(super) fn import_runs(db: &Connection, imported: &mut Imported) -> Result<()
          INSERT OR IGNORE INTO main.metric_keys (name) SELECT DISTINCT key FROM mlflow.metrics;",
     )?;
     imported.metrics = db.execute(
-        "INSERT INTO main.metrics
-         SELECT i.run, k.id, m.step, m.timestamp, m.value, m.is_nan
-         FROM mlflow.metrics m JOIN temp.imported_runs i ON i.run_id = m.run_uuid
-                               JOIN main.metric_keys k ON k.name = m.key
-         WHERE true
-         ON CONFLICT DO NOTHING",
+        &format!(
+            "INSERT INTO main.metrics
+             SELECT i.run, m.step >> {BLOCK_BITS}, k.id, m.step, m.timestamp, m.value, m.is_nan
+             FROM mlflow.metrics m JOIN temp.imported_runs i ON i.run_id = m.run_uuid
+                                   JOIN main.metric_keys k ON k.name = m.key
+             WHERE true
+             ON CONFLICT DO NOTHING"
+        ),
         [],
     )?;
     db.execute(
