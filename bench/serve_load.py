@@ -3,7 +3,7 @@
 Needs nothing but Python's standard library and the built programs:
 
     cargo build --release -p biophony -p biophony-bench
-    python3 bench/serve_load.py --programs target/release
+    python3 bench/serve_load.py --programs target/release [--readme bench/README.md]
 
 What is measured: how soon the server answers after its start and what it holds
 then, without and with a model; the rate of 200 classify requests at once beside
@@ -48,7 +48,7 @@ def main():
         home = options.home or folder / "home"
         result = {
             "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "machine": {"cores": os.cpu_count(), "system": platform.platform()},
+            "machine": {"cores": os.cpu_count(), "cpu": processor(), "system": platform.platform()},
             "load_average": os.getloadavg(),
         }
         result["without_model"] = start_often(program, folder / "empty", options.starts)
@@ -65,8 +65,10 @@ def main():
             result["live"] = live(server, options.live_seconds)
             say("live", result["live"])
         result["bars"] = judge(result)
-        say("bars", result["bars"])
         options.out.write_text(json.dumps(result, indent=1) + "\n")
+        print(description(result), end="")
+        if options.readme:
+            insert_results(options.readme, description(result))
 
 
 def read_options():
@@ -79,7 +81,14 @@ def read_options():
     parser.add_argument("--at-once", type=int, default=200)
     parser.add_argument("--live-seconds", type=int, default=3600)
     parser.add_argument("--out", type=Path, default=HERE / "results-serve.json")
+    parser.add_argument("--readme", type=Path, help="a page with marks for the results")
     return parser.parse_args()
+
+
+def processor():
+    with open("/proc/cpuinfo") as facts:
+        names = [line.split(":")[1].strip() for line in facts if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def say(what, value):
@@ -298,6 +307,50 @@ def judge(result):
         "throughput": load["ratio"] <= BARS["ratio"],
         "live_does_not_grow": result["live"]["growth_mb"] < 1.0,
     }
+
+
+def description(result):
+    """The results as a page shows them."""
+    machine, load, live = result["machine"], result["load"], result["live"]
+    empty, full, bars = result["without_model"], result["with_model"], result["bars"]
+    rows = [
+        ("answers after its start, without a model", f"{empty['ready_ms']} ms",
+         f"{BARS['ready_without_model_ms']} ms", "ready_without_model_ms"),
+        ("answers after its start, with a model", f"{full['ready_ms']} ms",
+         f"{BARS['ready_ms']} ms", "ready_ms"),
+        ("resident then, without a model", f"{empty['resident_mb']} MB",
+         f"{BARS['without_model_mb']} MB", "without_model_mb"),
+        ("resident then, with a model", f"{full['resident_mb']} MB",
+         f"{BARS['idle_mb']} MB", "idle_mb"),
+        (f"{load['at_once']} requests at once, 5 s of sound each: failures",
+         str(load["failures"]), "0", "no_failure_at_200"),
+        ("their rate, beside the bare predictor's",
+         f"{load['requests_per_second']} a second, bare {load['bare_files_per_second']}: "
+         f"{load['ratio']} times as long", f"{BARS['ratio']} times", "throughput"),
+        ("resident at the peak of them, and afterwards",
+         f"{load['peak_mb']} MB, {load['after_mb']} MB", "", None),
+        (f"{live['sound_seconds']} s of live sound, {live['times_real_time']} times as fast as "
+         "it lasts: growth", f"{live['growth_mb']} MB", "1 MB", "live_does_not_grow"),
+        ("sound dropped meanwhile", f"{live['dropped_seconds']} s", "", None),
+    ]
+    lines = [
+        f"{result['made']}: {machine['cpu']}, {machine['cores']} cores; load average before "
+        f"{result['load_average'][0]:.2f}.",
+        "",
+        "| what | measured | bar | |",
+        "|---|---|---|---|",
+    ]
+    for what, measured, bar, judged in rows:
+        holds = "" if judged is None else "holds" if bars[judged] else "MISSED"
+        lines.append(f"| {what} | {measured} | {bar} | {holds} |")
+    return "\n".join(lines) + "\n"
+
+
+def insert_results(readme, text):
+    """Replaces what lies between the marks of a page."""
+    first, last = "<!-- serving results -->\n", "<!-- end of serving results -->\n"
+    before, rest = readme.read_text().split(first)
+    readme.write_text(before + first + text + last + rest.split(last)[1])
 
 
 if __name__ == "__main__":

@@ -1,70 +1,63 @@
 // How long people wait on the classify page, in Chromium on this machine:
 //
-//     node bench/web_page.mjs BIOPHONY HOME [OUT.json] [ROUNDS]
+//     node bench/web_page.mjs BIOPHONY [HOME] [OUT.json] [--readme README.md] [--rounds N]
 //
-// BIOPHONY is a release build, HOME a home folder with a model (`biophony demo`).
-// Needs `npm ci` in crates/web/e2e, and Debian's Chromium. Times are taken inside
-// the page: from the event that the person causes to the frame after the one that
-// shows the answer with its pictures. Medians over ROUNDS (default 11, at least 9)
-// after two rounds that are not counted.
-import { spawn } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { cpus, tmpdir } from "node:os";
+// BIOPHONY is a release build, HOME a home folder with a model; where there is none,
+// the demo is trained first. Needs `npm ci` in crates/web/e2e, and Debian's Chromium
+// (or CHROMIUM). Times are taken inside the page: from the event that the person
+// causes to the frame after the one that shows the answer with its pictures. Each
+// round is a first visit, with nothing in the cache. Medians over the rounds (11, at
+// least 9) after two that are not counted.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
-const require = createRequire(new URL("../crates/web/e2e/package.json", import.meta.url));
-const { chromium } = require("playwright-core");
-
-const [program, home, out, rounds = "11"] = process.argv.slice(2);
-if (!program || !home) throw new Error("usage: node bench/web_page.mjs BIOPHONY HOME [OUT.json] [ROUNDS]");
-const ROUNDS = Math.max(9, Number(rounds));
-const WARM_UP = 2;
-const BARS_MS = { upload_480_kb_to_answer_ms: 100, stop_recording_to_answer_ms: 100, page_ready_ms: 300 };
-
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { readme: { type: "string" }, rounds: { type: "string", default: "11" } },
+});
 const scratch = mkdtempSync(join(tmpdir(), "biophony-bench-"));
+const [program, home = join(scratch, "home"), out] = positionals;
+if (!program) throw new Error("usage: node bench/web_page.mjs BIOPHONY [HOME] [OUT.json] [--readme README.md] [--rounds N]");
+const ROUNDS = Math.max(9, Number(options.rounds));
+const WARM_UP = 2;
+const ROWS = {
+  page_ready_ms: { text: "first visit until the page does what it is asked", bar: 300 },
+  upload_480_kb_to_answer_ms: { text: "480 KB chosen until the answer is drawn", bar: 100 },
+  stop_recording_to_answer_ms: { text: "recording of 3 s stopped until the answer is drawn", bar: 100 },
+};
+const LIMIT_BYTES = 150_000;
+
+// The tests' own helpers, which read their settings when they are loaded.
+process.env.BIOPHONY = program;
+process.env.WEB_HOME = home;
+const { browse, serve, writeWav } = await import("../crates/web/e2e/support.mjs");
+
+if (!existsSync(home)) execFileSync(program, ["--home", home, "demo", "--out", join(scratch, "clips")], { stdio: "ignore" });
 // Five seconds at 48 kHz and 16 bits: 480 KB of chirps over noise.
-const clip = chirps(join(scratch, "clip.wav"), 48_000, 5);
-const microphone = chirps(join(scratch, "microphone.wav"), 44_100, 4);
+const clip = writeWav(join(scratch, "clip.wav"), chirps(48_000, 5), 48_000);
+const microphone = writeWav(join(scratch, "microphone.wav"), chirps(44_100, 4), 44_100);
 
-const server = spawn(program, ["--home", home, "serve", "--addr", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
-const address = await new Promise((resolve, reject) => {
-  let said = "";
-  const hear = (data) => {
-    said += data;
-    const found = said.match(/http:\/\/127\.0\.0\.1:\d+/);
-    if (found) resolve(found[0]);
-  };
-  server.stdout.on("data", hear);
-  server.stderr.on("data", hear);
-  server.on("exit", () => reject(new Error(said)));
-});
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-audio-capture=${microphone}`,
-  ],
-});
-
-const measured = { page_ready_ms: [], upload_480_kb_to_answer_ms: [], stop_recording_to_answer_ms: [] };
+const load = loadavg()[0];
+const server = await serve();
+const browser = await browse({ wav: microphone });
+const times = Object.fromEntries(Object.keys(ROWS).map((name) => [name, []]));
 let weight = 0;
 let requests = 0;
 for (let round = -WARM_UP; round < ROUNDS; round += 1) {
-  // A new context has an empty cache: a first visit.
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, permissions: ["microphone"] });
-  const page = await context.newPage();
-  const network = await context.newCDPSession(page);
+  const page = await browser.page();
+  const network = await page.context().newCDPSession(page);
   await network.send("Network.enable");
-  let bytes = 0;
-  let asked = 0;
-  network.on("Network.loadingFinished", (event) => (bytes += event.encodedDataLength));
-  network.on("Network.requestWillBeSent", () => (asked += 1));
-  await page.goto(address);
+  [weight, requests] = [0, 0];
+  network.on("Network.loadingFinished", (event) => (weight += event.encodedDataLength));
+  network.on("Network.requestWillBeSent", () => (requests += 1));
+  await page.goto(server.address);
   await page.waitForFunction(() => performance.getEntriesByName("usable").length > 0);
   const ready = await page.evaluate(() => performance.getEntriesByName("usable")[0].startTime);
   await page.waitForLoadState("networkidle");
-  [weight, requests] = [bytes, asked];
+  network.removeAllListeners();
 
   await watch(page, "#files", "change");
   await page.setInputFiles("#files", clip);
@@ -77,24 +70,38 @@ for (let round = -WARM_UP; round < ROUNDS; round += 1) {
   await page.click("#record");
   const stop = await waited(page);
   if (round >= 0) {
-    measured.page_ready_ms.push(ready);
-    measured.upload_480_kb_to_answer_ms.push(upload);
-    measured.stop_recording_to_answer_ms.push(stop);
+    times.page_ready_ms.push(ready);
+    times.upload_480_kb_to_answer_ms.push(upload);
+    times.stop_recording_to_answer_ms.push(stop);
   }
-  await context.close();
+  await page.context().close();
 }
 await browser.close();
-server.kill("SIGTERM");
+await server.stop();
 
-const results = { machine: { cores: cpus().length, cpu: cpus()[0]?.model }, rounds: ROUNDS, first_load_bytes: weight, first_load_requests: requests };
-for (const [name, times] of Object.entries(measured)) {
-  times.sort((a, b) => a - b);
-  const round = (ms) => Math.round(ms * 10) / 10;
-  results[name] = { median: round(times[Math.floor(times.length / 2)]), least: round(times[0]), most: round(times.at(-1)), bar: BARS_MS[name] };
+const results = { made: `${new Date().toISOString().slice(0, 19)}Z`, machine: { cores: cpus().length, cpu: cpus()[0]?.model, load_average: load }, rounds: ROUNDS, first_load_bytes: weight, first_load_requests: requests };
+for (const [name, { bar }] of Object.entries(ROWS)) {
+  const sorted = times[name].sort((a, b) => a - b).map((ms) => Math.round(ms * 10) / 10);
+  results[name] = { median: sorted[Math.floor(sorted.length / 2)], least: sorted[0], most: sorted.at(-1), bar };
 }
-const text = `${JSON.stringify(results, null, 2)}\n`;
-if (out) writeFileSync(out, text);
-process.stdout.write(text);
+if (out) writeFileSync(out, `${JSON.stringify(results, null, 2)}\n`);
+process.stdout.write(description());
+if (options.readme) {
+  const [first, last] = ["<!-- browser results -->\n", "<!-- end of browser results -->\n"];
+  const [before, rest] = readFileSync(options.readme, "utf8").split(first);
+  writeFileSync(options.readme, before + first + description() + last + rest.split(last)[1]);
+}
+
+function description() {
+  const rows = Object.entries(ROWS).map(([name, { text, bar }]) => {
+    const { median, least, most } = results[name];
+    return `| ${text} | ${median} ms | ${least} to ${most} | ${bar} ms | ${median <= bar ? "holds" : "MISSED"} |\n`;
+  });
+  const { made, machine } = results;
+  return `${made}: ${machine.cpu}, ${machine.cores} cores; load average before ${load.toFixed(2)}; ${ROUNDS} rounds.\n\n`
+    + `| wait | median | least to most | bar | |\n|---|---|---|---|---|\n${rows.join("")}`
+    + `| first load | ${(weight / 1000).toFixed(1)} KB in ${requests} requests | | ${LIMIT_BYTES / 1000} KB | ${weight <= LIMIT_BYTES ? "holds" : "MISSED"} |\n`;
+}
 
 /** From now on: the time of the event, and of the frame after the next answer. */
 async function watch(page, selector, event) {
@@ -118,30 +125,14 @@ function waited(page) {
   return page.evaluate(() => window.waited);
 }
 
-function chirps(path, rate, seconds) {
-  const n = rate * seconds;
-  const bytes = Buffer.alloc(44 + 2 * n);
-  bytes.write("RIFF", 0);
-  bytes.writeUInt32LE(36 + 2 * n, 4);
-  bytes.write("WAVEfmt ", 8);
-  bytes.writeUInt32LE(16, 16);
-  bytes.writeUInt16LE(1, 20);
-  bytes.writeUInt16LE(1, 22);
-  bytes.writeUInt32LE(rate, 24);
-  bytes.writeUInt32LE(2 * rate, 28);
-  bytes.writeUInt16LE(2, 32);
-  bytes.writeUInt16LE(16, 34);
-  bytes.write("data", 36);
-  bytes.writeUInt32LE(2 * n, 40);
+function chirps(rate, seconds) {
   let noise = 1;
   let phase = 0;
-  for (let i = 0; i < n; i += 1) {
+  return Float64Array.from({ length: rate * seconds }, (_, i) => {
     const time = i / rate;
     noise = (noise * 16_807) % 2_147_483_647;
     phase += (2 * Math.PI * (2000 + 1500 * Math.sin(2 * Math.PI * 3 * time))) / rate;
     const call = time % 0.5 < 0.2 ? 0.5 * Math.sin(phase) : 0;
-    bytes.writeInt16LE(Math.round(32_000 * (call + 0.02 * (noise / 2_147_483_647 - 0.5))), 44 + 2 * i);
-  }
-  writeFileSync(path, bytes);
-  return path;
+    return 0.98 * (call + 0.02 * (noise / 2_147_483_647 - 0.5));
+  });
 }

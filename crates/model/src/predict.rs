@@ -26,6 +26,9 @@ pub struct Predictor {
     preparer: Preparer,
     /// Buffers that no call is using. A call takes some or makes some.
     idle: Mutex<Vec<ScoringSpace>>,
+    /// As many as may be in use at the same time: one per thread of the pool in which
+    /// the model was put to use. Pools with fewer threads may share it.
+    max_idle: usize,
 }
 
 /// What a clip was taken for.
@@ -80,6 +83,7 @@ impl Predictor {
             bundle,
             preparer,
             idle: Mutex::new(Vec::new()),
+            max_idle: rayon::current_num_threads(),
         };
         predictor.model().check()?;
         let n_classes = predictor.bundle.network.output().n_values();
@@ -163,7 +167,7 @@ impl Predictor {
     /// Keeps buffers for the next call, unless there are plenty.
     fn return_space(&self, space: ScoringSpace) {
         let mut idle = self.idle();
-        if idle.len() >= rayon::current_num_threads() {
+        if idle.len() >= self.max_idle {
             idle.remove(0);
         }
         idle.push(space);

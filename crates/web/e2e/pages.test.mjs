@@ -44,6 +44,16 @@ async function addresses() {
     const inner = await page.locator(`main a[href^="${list}/"]`).evaluateAll((links) => links.map((a) => a.getAttribute("href")));
     if (inner[0]) found.set(`${list.slice(1)}-one`, inner[0]);
   }
+  // What forms and smaller links lead to.
+  await page.goto(`${server.address}/runs`);
+  for (const box of (await page.locator("input[name=run]").all()).slice(0, 3)) await box.check();
+  await Promise.all([page.waitForURL("**/runs/compare?*"), page.getByRole("button", { name: "Compare" }).click()]);
+  found.set("compare", page.url().slice(server.address.length));
+  found.set("artifacts", `${found.get("runs-one")}/artifacts`);
+  await page.goto(server.address + found.get("pipelines-one"));
+  const lineage = await page.locator("main a[href^='/pipelines/lineage/']").first().getAttribute("href");
+  found.set("lineage", lineage);
+  found.set("login", "/login");
   await page.context().close();
   return found;
 }
@@ -95,6 +105,31 @@ test("the other two ways in and a table of answers have no serious findings", as
     await page.context().close();
   }
   assert.deepEqual(findings, []);
+});
+
+test("who is asked for a token can give it, and is told when it is wrong", async () => {
+  const tokens = join(scratch, "tokens");
+  writeFileSync(tokens, "viewer 0123456789abcdef-viewer\neditor 0123456789abcdef-editor\n");
+  const guarded = await serve({ args: ["--auth-token-file", tokens] });
+  const page = await browser.page();
+  await page.goto(`${guarded.address}/runs`);
+  assert.equal(new URL(page.url()).pathname, "/login");
+  await page.getByLabel("Token").fill("not a token of this server");
+  await page.keyboard.press("Enter");
+  await page.getByText("That is no token of this server.").waitFor();
+  assert.deepEqual(await serious(page), []);
+  await screenshot(page, "login-wrong");
+  await page.getByLabel("Token").fill("0123456789abcdef-viewer");
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/runs");
+  // A viewer looks and classifies; what changes something is refused in words.
+  await page.goto(guarded.address);
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.waitForSelector(".answer");
+  await page.getByRole("button", { name: /^(Correct|It is Owl)$/ }).click();
+  await page.getByText(/viewer/).first().waitFor();
+  await page.context().close();
+  await guarded.stop();
 });
 
 test("without a model the page says how to come by one, and goes on when there is one", async () => {

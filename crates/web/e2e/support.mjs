@@ -5,6 +5,7 @@
 //   WEB_OUT    where screenshots go
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
+import { connect, createServer } from "node:net";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +36,48 @@ export async function serve({ home: where = home, args = [] } = {}) {
       const ended = new Promise((resolve) => child.on("exit", resolve));
       child.kill("SIGTERM");
       await ended;
+    },
+  };
+}
+
+/** A wire between a browser and the server, which can be cut, mended and stopped up. */
+export async function wire(address) {
+  const ends = new Set();
+  let isCut = false;
+  const proxy = createServer((near) => {
+    if (isCut) return near.destroy();
+    const far = connect(Number(new URL(address).port), "127.0.0.1");
+    const pair = { near, far };
+    ends.add(pair);
+    for (const [end, other] of [[near, far], [far, near]]) {
+      end.on("error", () => other.destroy());
+      end.on("close", () => {
+        other.destroy();
+        ends.delete(pair);
+      });
+    }
+    near.pipe(far).pipe(near);
+  });
+  await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  return {
+    address: `http://127.0.0.1:${proxy.address().port}`,
+    cut() {
+      isCut = true;
+      for (const { near } of ends) near.destroy();
+    },
+    mend() {
+      isCut = false;
+    },
+    /** What was connected until now carries nothing more to the server. */
+    stopUp() {
+      for (const { near, far } of ends) {
+        near.unpipe(far);
+        near.pause();
+      }
+    },
+    close() {
+      this.cut();
+      proxy.close();
     },
   };
 }

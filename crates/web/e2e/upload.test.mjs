@@ -1,6 +1,6 @@
 // Files: one, fifty, broken ones, examples, feedback, history, tables to download.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { browse, cliAnswer, clipOf, clips, heard, home, scratch, screenshot, serve } from "./support.mjs";
@@ -96,6 +96,25 @@ test("fifty files make a table that is sorted, filtered and downloaded", async (
   assert.equal(told.length, 50);
   const one = told.find(({ path }) => path === many[0].split("/").at(-1));
   assert.equal(one.label, cliAnswer(many[0]).label);
+  await page.context().close();
+});
+
+test("what the server does not take is told before it is sent", async () => {
+  const page = await open();
+  let asked = 0;
+  page.on("request", (request) => (asked += request.url().includes("/api/v1/classify") ? 1 : 0));
+  const { limits } = await (await fetch(`${server.address}/api/v1/model`)).json();
+  const [large, empty] = ["a-night.wav", "empty.wav"].map((name) => join(scratch, name));
+  writeFileSync(large, "");
+  truncateSync(large, limits.max_bytes + 1);
+  writeFileSync(empty, "");
+  await page.setInputFiles("#files", [large, empty, clipOf("owl")]);
+  await page.waitForFunction(() => /3 files · 1 answered · 2 failed$/.test(document.querySelector(".results-title [role=status]")?.textContent ?? ""));
+  const words = await page.locator("td.failed").allInnerTexts();
+  assert.match(words[0], /64\.0 MB, and this server takes at most 64\.0 MB/);
+  assert.match(words[1], /is empty/);
+  assert.equal(asked, 1);
+  await screenshot(page, "upload-too-large");
   await page.context().close();
 });
 

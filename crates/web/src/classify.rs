@@ -1,16 +1,14 @@
-//! From the bytes of a file to an answer: decode, predict, draw. Synchronous; what
-//! surrounds it lives in [`crate::api`].
+//! From a sound to an answer: predict, draw. Synchronous; decoding lives in
+//! [`crate::hearing`], what surrounds both in [`crate::api`].
 
-use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use biophony_audio::decode_bytes;
 use biophony_model::{Prediction, Ranked};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::limits::Limits;
+use crate::hearing::Heard;
 use crate::model_slot::Served;
 use crate::view::{View, view};
 
@@ -66,37 +64,33 @@ pub(crate) struct Latency {
     pub(crate) total: f64,
 }
 
-/// A file to be classified.
+/// What is asked about a sound.
 pub(crate) struct Question {
-    pub(crate) bytes: Vec<u8>,
     pub(crate) filename: String,
     pub(crate) detail: Detail,
     /// When the last byte arrived.
     pub(crate) received: Instant,
 }
 
-/// Classifies one file.
+/// Classifies one sound.
 ///
 /// # Errors
 ///
-/// When the file is no sound that can be read, or more than the limits allow.
+/// When the sound holds what cannot be scored.
 pub(crate) fn classify(
     served: &Served,
-    limits: &Limits,
+    heard: Heard,
     question: Question,
 ) -> Result<Answer, ApiError> {
+    let Heard { decoded, took } = heard;
     let Question {
-        bytes,
         filename,
         detail,
         received,
     } = question;
     let started = Instant::now();
-    let decoded = decode_bytes(bytes, Path::new(&filename), &limits.decode())?;
-    let decode = milliseconds_since(started);
-    let started = Instant::now();
     let prediction = served.predictor.predict(&decoded.clip)?;
-    let predict = milliseconds_since(started);
+    let predict = milliseconds(started.elapsed());
     let view = match detail {
         Detail::Plain => None,
         Detail::Full => Some(view(&decoded.clip, &served.predictor.bundle().front_end)?),
@@ -116,9 +110,9 @@ pub(crate) fn classify(
             warnings: decoded.warnings,
         },
         latency_ms: Latency {
-            decode,
+            decode: milliseconds(took),
             predict,
-            total: milliseconds_since(received),
+            total: milliseconds(received.elapsed()),
         },
         view,
     })
@@ -148,6 +142,6 @@ pub(crate) fn windows_of(served: &Served, prediction: &Prediction) -> Vec<Window
         .collect()
 }
 
-fn milliseconds_since(then: Instant) -> f64 {
-    then.elapsed().as_secs_f64() * 1e3
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

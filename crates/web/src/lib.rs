@@ -21,9 +21,11 @@
 mod api;
 mod assets;
 mod classify;
+mod client;
 mod demo;
 mod error;
 mod guard;
+mod hearing;
 mod hooks;
 mod limits;
 mod live;

@@ -3,11 +3,18 @@
 use std::time::Duration;
 
 use biophony_audio::{DecodeLimits, Seconds};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Clips of calls are seconds long; this much is decoded in a tenth of a second.
+const QUICK_SECONDS: f64 = 20.0;
+const QUICK_SAMPLES: usize = 1 << 20;
 
 /// What one request may cost, and all of them together.
 ///
 /// Memory is bounded by these numbers alone: `uploads_bytes` for what is being
-/// received, and for each worker one sound of `max_samples`.
+/// received, and for each worker one sound of `max_samples`
+/// and a copy of a file of a few megabytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// The largest file.
@@ -20,7 +27,7 @@ pub struct Limits {
     pub max_files: usize,
     /// Files that are classified at the same time; 0 for one per thread of rayon's.
     pub workers: usize,
-    /// Files that may wait to be classified.
+    /// Files that may wait to be classified; half of them of one client.
     pub queue: usize,
     /// The bytes that all uploads may hold in memory together.
     pub uploads_bytes: u64,
@@ -63,7 +70,30 @@ impl Default for Limits {
     }
 }
 
+/// What clients are told, so that they need not send what is not taken.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Taken {
+    /// The largest file.
+    pub(crate) max_bytes: u64,
+    /// The longest sound.
+    pub(crate) max_seconds: f64,
+    /// The most samples of a decoded channel: at high rates less time.
+    pub(crate) max_samples: u64,
+    /// The most files of one request.
+    pub(crate) max_files: u32,
+}
+
 impl Limits {
+    /// What clients are told.
+    pub(crate) fn told(&self) -> Taken {
+        Taken {
+            max_bytes: self.max_bytes,
+            max_seconds: self.max_duration.0,
+            max_samples: self.max_samples as u64,
+            max_files: u32::try_from(self.max_files).unwrap_or(u32::MAX),
+        }
+    }
+
     /// The part of them that decoding knows.
     pub(crate) fn decode(&self) -> DecodeLimits {
         DecodeLimits {
@@ -71,6 +101,17 @@ impl Limits {
             max_duration: self.max_duration,
             max_samples: self.max_samples,
             ..DecodeLimits::default()
+        }
+    }
+
+    /// What a sound may cost that is decoded and classified within a fraction of a
+    /// second.
+    pub(crate) fn decode_quickly(&self) -> DecodeLimits {
+        DecodeLimits {
+            max_duration: Seconds(self.max_duration.0.min(QUICK_SECONDS)),
+            max_samples: self.max_samples.min(QUICK_SAMPLES),
+            max_channels: 2,
+            ..self.decode()
         }
     }
 

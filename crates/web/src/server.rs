@@ -16,6 +16,7 @@ use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,6 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::client::Client;
 use crate::error::WebError;
 use crate::router::app;
 use crate::state::WebState;
@@ -168,8 +170,10 @@ async fn serve(
             _ = &mut stopped => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, tls.clone(), app.clone(), state.clone());
+            Ok((stream, peer)) => {
+                let client = Client::at(peer.ip());
+                let connection =
+                    connection(stream, client, tls.clone(), app.clone(), state.clone());
                 let alive = alive.clone();
                 tokio::spawn(async move {
                     connection.await;
@@ -187,11 +191,17 @@ async fn serve(
 }
 
 /// Serves one connection until it ends, or the server does.
-async fn connection(stream: TcpStream, tls: Option<Tls>, app: Router, state: WebState) {
+async fn connection(
+    stream: TcpStream,
+    client: Client,
+    tls: Option<Tls>,
+    app: Router,
+    state: WebState,
+) {
     // Small answers go at once; without it they may wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return talk(stream, app, &state).await;
+        return talk(stream, client, app, &state).await;
     };
     let mut first = [0];
     match timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await {
@@ -200,25 +210,32 @@ async fn connection(stream: TcpStream, tls: Option<Tls>, app: Router, state: Web
             // A handshake that fails is a stranger's, or a browser's that does not
             // trust the certificate yet.
             if let Ok(Ok(stream)) = accepted {
-                talk(stream, app, &state).await;
+                talk(stream, client, app, &state).await;
             }
         }
         // Somebody typed the address without `https`.
-        Ok(Ok(1)) => talk(stream, Router::new().fallback(to_https), &state).await,
+        Ok(Ok(1)) => talk(stream, client, Router::new().fallback(to_https), &state).await,
         _ => {}
     }
 }
 
 /// Answers the requests of one connection.
-async fn talk<S>(stream: S, app: Router, state: &WebState)
+async fn talk<S>(stream: S, client: Client, app: Router, state: &WebState)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let app = TowerToHyperService::new(app);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |mut request| {
+                request.extensions_mut().insert(client);
+                app.call(request)
+            }),
+        )
         .with_upgrades();
     let mut served = pin!(served);
     tokio::select! {

@@ -93,7 +93,7 @@ impl WebState {
             inner: Arc::new(Inner {
                 access: Arc::new(config.access.clone()),
                 models,
-                pool: Pool::new(config.limits.n_workers(), config.limits.queue),
+                pool: Pool::new(config.limits.n_workers(), config.limits.queue)?,
                 budget: Budget::new(&config.limits),
                 stats: Stats::default(),
                 demo: Demo::default(),

@@ -177,6 +177,41 @@ fn limits_of_bytes_time_and_samples_are_kept() {
     assert_eq!(classify(&state, wav(&tone(300.0, 1.9, 8_000))).status, 200);
 }
 
+#[test]
+fn what_takes_longer_than_a_moment_is_answered_too() {
+    let place = Place::with_champion();
+    let state = place.state();
+    let minute = classify(&state, wav(&tone(300.0, 60.0, 8_000)));
+    assert_eq!(minute.status, 200, "{}", minute.text());
+    let minute = minute.json();
+    assert_eq!(minute["clip"]["duration_seconds"], 60.0);
+    assert!(list(&minute["windows"]).len() > 100);
+    // Four kilobytes that claim two minutes.
+    let slow = classify(&state, wav(&tone(0.1, 120.0, 16)));
+    assert_eq!(slow.json()["clip"]["duration_seconds"], 120.0);
+    // Four channels: more to decode than the length says.
+    let mut wide = wav(&tone(300.0, 4.0, 8_000));
+    wide[22] = 4;
+    let wide = classify(&state, wide).json();
+    assert_eq!(wide["clip"]["channels"], 4);
+    assert_eq!(wide["clip"]["duration_seconds"], 1.0);
+}
+
+#[test]
+fn clients_are_told_what_is_taken() {
+    let place = Place::with_champion();
+    let mut config = place.config();
+    config.limits.max_bytes = 5_000_000;
+    config.limits.max_duration = Seconds(180.0);
+    let state = WebState::new(config).expect("opens");
+    let limits = &get(&state, "/api/v1/model").json()["limits"];
+    assert_eq!(limits["max_bytes"], 5_000_000);
+    assert_eq!(limits["max_seconds"], 180.0);
+    let page = get(&state, "/");
+    assert!(page.text().contains("up to 5 MB and 3 minutes each"));
+    assert!(page.text().contains("data-max-bytes=\"5000000\""));
+}
+
 #[track_caller]
 fn list(value: &Value) -> &Vec<Value> {
     value.as_array().expect("a list")

@@ -4,6 +4,7 @@ import { currentModel, ApiError, exampleClip, examples } from "./api";
 import { modelLink, modelName } from "./classify/answer";
 import { History, type Kept } from "./classify/history";
 import { newItem, Queue, type Item } from "./classify/items";
+import { refusal } from "./classify/limits";
 import { Live } from "./classify/live";
 import { Microphone } from "./classify/microphone";
 import { Recorder } from "./classify/recorder";
@@ -14,6 +15,7 @@ import { find, h, icon, replace } from "./ui/dom";
 import { title } from "./ui/format";
 import { toast } from "./ui/toast";
 
+const MOST_EXAMPLES = 12;
 /** Uploads beyond this many fill the table, not the history. */
 const MOST_KEPT_AT_ONCE = 20;
 
@@ -39,7 +41,7 @@ function start(): void {
     results.reveal();
   };
 
-  wireUpload((uploads) => ask(uploads.map(({ name, file }) => newItem(name, file, "upload"))));
+  wireUpload((uploads) => ask(uploads.map(({ name, file }) => newItem(name, file, "upload", refusal(file)))));
   const microphone = new Microphone();
   const recorder = new Recorder(microphone, (clip, name) => ask([newItem(name, clip, "recording")]));
   const live = new Live(microphone, noteModel);
@@ -82,8 +84,8 @@ async function offerExamples(answer: (name: string, clip: Blob) => void): Promis
   const host = find("#examples");
   const found = await examples().catch(() => []);
   if (found.length === 0) return;
-  const buttons = found.slice(0, 8).map((example) =>
-    h("button", { class: "btn btn-small", type: "button", onclick: async (event: Event) => {
+  const buttons = found.slice(0, MOST_EXAMPLES).map((example) =>
+    h("button", { class: "btn btn-small", type: "button", title: example.source, onclick: async (event: Event) => {
       const button = event.currentTarget as HTMLButtonElement;
       button.disabled = true;
       try {

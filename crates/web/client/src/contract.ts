@@ -53,6 +53,8 @@ export interface Example {
   label?: string | null;
   title?: string | null;
   duration_seconds?: number | null;
+  /** Where it comes from, in plain words. */
+  source?: string;
 }
 
 export type LiveMessage =

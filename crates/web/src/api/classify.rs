@@ -13,14 +13,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::classify::{Detail, Question, classify};
+use crate::client::Client;
 use crate::error::ApiError;
+use crate::hearing::{Heard, hear};
 use crate::model_slot::Served;
-use crate::pool::Lane;
 use crate::state::WebState;
 use crate::upload::Upload;
-
-/// A file of at least this size may hold minutes of sound.
-const LONG_BYTES: usize = 4_000_000;
 
 pub(super) fn router() -> Router<WebState> {
     Router::new()
@@ -54,6 +52,7 @@ async fn answer(
     // One model for all files of a request.
     let served = state.models().current().ok_or(ApiError::NoModel)?;
     let asked = Asked {
+        client: Client::of(request.extensions(), request.headers()),
         state,
         served,
         detail,
@@ -71,6 +70,7 @@ async fn answer(
 /// A request about one or more files.
 struct Asked {
     state: WebState,
+    client: Client,
     served: Arc<Served>,
     detail: Detail,
 }
@@ -128,28 +128,20 @@ impl Asked {
 
     /// Classifies one file where sounds are classified.
     async fn about(&self, upload: Upload, filename: String) -> Result<Value, ApiError> {
-        let lane = match upload.bytes.len() >= LONG_BYTES {
-            true => Lane::Long,
-            false => Lane::Quick,
+        let Upload { bytes, share } = upload;
+        let served = Arc::clone(&self.served);
+        let question = Question {
+            filename: filename.clone(),
+            detail: self.detail,
+            received: Instant::now(),
         };
-        let (served, limits) = (Arc::clone(&self.served), self.state.limits().clone());
-        let detail = self.detail;
-        let received = Instant::now();
-        let job = move || {
-            let Upload { bytes, share } = upload;
-            let question = Question {
-                bytes,
-                filename,
-                detail,
-                received,
-            };
-            let answer = classify(&served, &limits, question)?;
+        let answer = move |heard: Heard| {
             // The upload has been decoded, and its memory is free again.
             drop(share);
-            serde_json::to_value(answer)
+            serde_json::to_value(classify(&served, heard, question)?)
                 .map_err(|error| ApiError::Internal(format!("an answer is no JSON: {error}")))
         };
-        self.state.pool().run(lane, job).await
+        hear(&self.state, self.client, bytes, filename, answer).await
     }
 }
 

@@ -5,19 +5,19 @@
 //! is.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use axum::extract::multipart::MultipartError;
-use axum::extract::{DefaultBodyLimit, Multipart, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use biophony_audio::{decode_bytes, sniff};
+use biophony_audio::sniff;
 use serde_json::json;
 
+use crate::client::Client;
 use crate::error::ApiError;
-use crate::pool::Lane;
+use crate::hearing::hear;
 use crate::reviewed::{Label, Review};
 use crate::state::WebState;
 use crate::upload::Upload;
@@ -39,10 +39,9 @@ struct Form {
     texts: HashMap<String, String>,
 }
 
-async fn feedback(
-    State(state): State<WebState>,
-    form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
-) -> Result<Response, ApiError> {
+async fn feedback(State(state): State<WebState>, request: Request) -> Result<Response, ApiError> {
+    let client = Client::of(request.extensions(), request.headers());
+    let form = Multipart::from_request(request, &()).await;
     let form = form.map_err(|error| ApiError::BadRequest(error.body_text()))?;
     let mut form = read(&state, form).await?;
     let (upload, filename) = form.file.take().ok_or_else(|| lacks("file"))?;
@@ -64,18 +63,17 @@ async fn feedback(
         model_version: form.texts.remove("model_version").unwrap_or_default(),
         filename,
     };
-    let keeper = state.clone();
-    let job = move || {
-        let Upload { bytes, share } = upload;
-        let limits = keeper.limits().decode();
-        decode_bytes(bytes.clone(), Path::new(&review.filename), &limits)?;
+    let (keeper, Upload { bytes, share }) = (state.clone(), upload);
+    let (copy, name) = (bytes.clone(), review.filename.clone());
+    // What cannot be read as sound is not kept.
+    let keep = move |_| {
         let container = sniff(&bytes)
             .ok_or_else(|| ApiError::UnreadableAudio("this is no audio".to_owned()))?;
         let kept = keeper.reviewed().keep(&bytes, container, &label, review);
         drop(share);
         kept
     };
-    let path = state.pool().run(Lane::Quick, job).await?;
+    let path = hear(&state, client, copy, name, keep).await?;
     Ok((StatusCode::CREATED, Json(json!({ "path": path }))).into_response())
 }
 

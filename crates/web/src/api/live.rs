@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
-use axum::extract::{Query, State};
+use axum::extract::{FromRequest, Query, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use biophony_audio::{SampleRate, Seconds};
@@ -21,6 +21,7 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use crate::client::Client;
 use crate::error::ApiError;
 use crate::live::{Inbox, Message, Session};
 use crate::pool::Lane;
@@ -54,19 +55,21 @@ struct Parameters {
 async fn live(
     State(state): State<WebState>,
     parameters: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let client = Client::of(request.extensions(), request.headers());
     let refuse = |reason: &str| ApiError::BadRequest(reason.to_owned());
     let Query(Parameters { rate }) = parameters
         .map_err(|_| refuse("say how many samples a second follow, such as `?rate=48000`"))?;
     let rate = SampleRate::from_hertz(rate)
         .filter(|rate| RATES.contains(&rate.hertz()))
         .ok_or_else(|| refuse("the rate must lie between 4,000 and 384,000 samples a second"))?;
+    let upgrade = WebSocketUpgrade::from_request(request, &state).await;
     let upgrade = upgrade.map_err(|_| refuse("this address speaks WebSocket only"))?;
     Ok(upgrade
         .max_message_size(MAX_MESSAGE_BYTES)
         .max_frame_size(MAX_MESSAGE_BYTES)
-        .on_upgrade(move |socket| converse(socket, state, rate)))
+        .on_upgrade(move |socket| converse(socket, state, client, rate)))
 }
 
 /// What the two directions of a conversation share.
@@ -82,9 +85,9 @@ impl Shared {
     }
 }
 
-async fn converse(socket: WebSocket, state: WebState, rate: SampleRate) {
+async fn converse(socket: WebSocket, state: WebState, client: Client, rate: SampleRate) {
     let (sink, stream) = socket.split();
-    let mut speaker = Speaker { sink };
+    let mut speaker = Speaker { sink, client };
     // Errors are told after the handshake: browsers hide the answers to a failed one.
     let session = match state.live_place() {
         Some(place) => Session::new(state.models().clone(), rate).map(|session| (session, place)),
@@ -135,6 +138,7 @@ fn is_stop(text: &str) -> bool {
 /// The way to the client.
 struct Speaker {
     sink: SplitSink<WebSocket, Frame>,
+    client: Client,
 }
 
 fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
@@ -178,7 +182,7 @@ impl Speaker {
             let heard = loop {
                 let session = Arc::clone(&session);
                 let job = move || lock(&session).hear();
-                match state.pool().run(Lane::Quick, job).await {
+                match state.pool().run(self.client, Lane::Quick, job).await {
                     // Meanwhile the inbox sees to it that nothing grows.
                     Err(ApiError::Busy) => sleep(BUSY_WAIT).await,
                     heard => break heard,

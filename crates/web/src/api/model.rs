@@ -1,4 +1,4 @@
-//! `GET /api/v1/model`: the model in use.
+//! `GET /api/v1/model`: the model in use, and what it may be given.
 
 use axum::extract::State;
 use axum::routing::get;
@@ -12,8 +12,9 @@ pub(super) fn router() -> Router<WebState> {
 }
 
 /// `{"model":{…}|null,"problem":null|"…"}`: without a model, and when another one
-/// should be in use, `problem` says why.
+/// should be in use, `problem` says why. Beside them, `limits`.
 async fn model(State(state): State<WebState>) -> Json<Value> {
     let model = state.models().current().map(|served| served.describe());
-    Json(json!({ "model": model, "problem": state.models().problem() }))
+    let (problem, limits) = (state.models().problem(), state.limits().told());
+    Json(json!({ "model": model, "problem": problem, "limits": limits }))
 }

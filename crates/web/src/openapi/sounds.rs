@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ErrorBody;
+use crate::limits::Taken;
 
 /// What is heard in a sound.
 #[derive(Serialize, ToSchema)]
@@ -105,6 +106,7 @@ pub(crate) struct ModelInUse {
     model: Option<ModelIdentity>,
     /// Why there is none, or why it is not the one that it should be.
     problem: Option<String>,
+    limits: Taken,
 }
 
 /// Sounds to try the model with.

@@ -156,6 +156,18 @@ pub(crate) struct PairOfCopies {
     pub(crate) is_conflict: bool,
 }
 
+impl PairOfCopies {
+    /// Where the second begins, in words; nothing where both do.
+    pub(crate) fn offset(&self) -> String {
+        let seconds = Figure(self.offset_seconds.0.abs());
+        match self.offset_seconds.0 {
+            offset if offset > 0.0 => format!(", the second begins {seconds} s into the first"),
+            offset if offset < 0.0 => format!(", the second begins {seconds} s before the first"),
+            _ => String::new(),
+        }
+    }
+}
+
 impl DataPage {
     /// Reads the newest audit, or that of the run that the address names.
     ///

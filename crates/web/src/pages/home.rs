@@ -8,6 +8,7 @@ use axum::routing::get;
 
 use super::{Frame, render};
 use crate::demo::{DemoState, Phase};
+use crate::limits::Taken;
 use crate::state::WebState;
 
 pub(super) fn router() -> Router<WebState> {
@@ -24,6 +25,20 @@ struct ClassifyPage {
     problem: Option<String>,
     /// The training of the demo model, which stands in for one.
     demo: DemoState,
+    /// What is taken, which the page checks before it sends.
+    limits: Taken,
+}
+
+impl ClassifyPage {
+    /// What is taken, in words.
+    fn most(&self) -> String {
+        let megabytes = self.limits.max_bytes as f64 / 1e6;
+        let length = match self.limits.max_seconds {
+            seconds if seconds < 120.0 => format!("{seconds:.0} seconds"),
+            seconds => format!("{:.0} minutes", seconds / 60.0),
+        };
+        format!("{megabytes:.0} MB and {length}")
+    }
 }
 
 struct ModelFacts {
@@ -44,6 +59,7 @@ async fn home(State(state): State<WebState>) -> Response {
         frame: Frame::new("Classify", "classify"),
         problem: state.models().problem(),
         demo: state.demo().state(state.demo_trainer().is_some()),
+        limits: state.limits().told(),
         model,
     })
 }

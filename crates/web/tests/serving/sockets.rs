@@ -241,3 +241,33 @@ fn bombs_of_sound_are_refused_and_others_are_served_meanwhile() {
         }
     });
 }
+
+#[test]
+fn downloads_that_nobody_reads_hold_nobody_up() {
+    let place = Place::with_champion();
+    let large = std::fs::File::create(place.bundle(1).join("large.bin")).expect("a file");
+    large.set_len(32 << 20).expect("grows");
+    let server = serve(place.state(), None);
+    let download = || {
+        let mut stream = TcpStream::connect(server.address()).expect("connects");
+        let request = format!(
+            "GET /models/biophony/1/bundle.zip HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            server.address()
+        );
+        stream.write_all(request.as_bytes()).expect("sends");
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).expect("is answered");
+        assert_eq!(&first, b"HTTP/1.1 200");
+        stream
+    };
+    // More than there are threads that may wait for disks.
+    let stalled: Vec<TcpStream> = (0..40).map(|_| download()).collect();
+    let mut read_on = download();
+    let mut zip = Vec::new();
+    read_on.read_to_end(&mut zip).expect("reads");
+    assert!(zip.len() > 32 << 20, "{} bytes", zip.len());
+    // The end of the list of files, and that of the chunked body.
+    let end = &zip[zip.len() - 40..];
+    assert!(end.windows(4).any(|four| four == b"PK\x05\x06"), "{end:?}");
+    drop(stalled);
+}

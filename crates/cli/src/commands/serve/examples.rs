@@ -1,5 +1,5 @@
-//! Sounds to try the model with: recordings of its own test part where they can still
-//! be read, and else the demo's voices.
+//! Sounds to try the model with: recordings of its own test part, or else some that it
+//! learned from, where they can still be read; otherwise the demo's voices.
 //!
 //! A bundle says of its test recordings what they are called and the digest of their
 //! bytes, not where they lie; the folders of earlier runs are looked through, and a
@@ -34,8 +34,18 @@ impl Examples {
         Self { pipelines }
     }
 
-    /// One test recording of each class, as `(clip, file)`.
-    fn tested(&self, bundle: &Bundle) -> Vec<(ExampleClip, PathBuf)> {
+    /// One recording of each class, as `(clip, file)`: of the test part, if there is one.
+    fn recordings(&self, bundle: &Bundle) -> Vec<(ExampleClip, PathBuf)> {
+        let tested = self.of_part(bundle, "test", "a recording that the model was tested on");
+        match tested.is_empty() {
+            false => tested,
+            // A model that came of a cross-validation has learned from all of them.
+            true => self.of_part(bundle, "train", "a recording that the model learned from"),
+        }
+    }
+
+    /// One recording of each class in this part.
+    fn of_part(&self, bundle: &Bundle, part: &str, told: &str) -> Vec<(ExampleClip, PathBuf)> {
         let recordings = bundle.provenance.dataset["recordings"].as_array();
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
         let folders = self.folders();
@@ -49,7 +59,7 @@ impl Examples {
                 continue;
             };
             let is_new = found.iter().all(|(clip, _)| clip.label != label);
-            if recording["part"] != "test" || !is_new || found.len() == MAX_EXAMPLES {
+            if recording["part"] != part || !is_new || found.len() == MAX_EXAMPLES {
                 continue;
             }
             let files = folders.iter().map(|folder| folder.join(&path));
@@ -59,7 +69,7 @@ impl Examples {
             let ending = file.extension().unwrap_or_default().to_string_lossy();
             let clip = ExampleClip {
                 name: format!("{label}.{ending}"),
-                source: format!("{path}, a recording that the model was tested on"),
+                source: format!("{path}, {told}"),
                 label,
                 synthetic: false,
             };
@@ -88,16 +98,20 @@ impl Examples {
 
 impl ExampleClips for Examples {
     fn list(&self, model: Option<&Bundle>) -> Vec<ExampleClip> {
-        let tested = model.map(|bundle| self.tested(bundle)).unwrap_or_default();
-        if !tested.is_empty() {
-            return tested.into_iter().map(|(clip, _)| clip).collect();
+        let found = model
+            .map(|bundle| self.recordings(bundle))
+            .unwrap_or_default();
+        if !found.is_empty() {
+            return found.into_iter().map(|(clip, _)| clip).collect();
         }
         voices(model).into_iter().map(of_voice).collect()
     }
 
     fn read(&self, model: Option<&Bundle>, name: &str) -> Option<Vec<u8>> {
-        let tested = model.map(|bundle| self.tested(bundle)).unwrap_or_default();
-        if let Some((_, file)) = tested.iter().find(|(clip, _)| clip.name == name) {
+        let found = model
+            .map(|bundle| self.recordings(bundle))
+            .unwrap_or_default();
+        if let Some((_, file)) = found.iter().find(|(clip, _)| clip.name == name) {
             return std::fs::read(file).ok();
         }
         let voice = voices(model)

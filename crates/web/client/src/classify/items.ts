@@ -11,7 +11,7 @@ export interface Item {
   readonly id: number;
   readonly name: string;
   readonly source: Source;
-  /** Absent for answers from the history whose clip was too large to keep. */
+  /** Absent for answers from the history whose clip was too large to keep, and for what is not sent. */
   clip: Blob | undefined;
   state: State;
   /** Which share of the file has been sent. */
@@ -32,9 +32,10 @@ const MOST_TRIES = 30;
 
 let lastId = 0;
 
-export function newItem(name: string, clip: Blob | undefined, source: Source): Item {
+/** A sound to ask about; one with a problem has failed already, and nobody is asked. */
+export function newItem(name: string, clip: Blob | undefined, source: Source, problem?: string): Item {
   lastId += 1;
-  return { id: lastId, name, source, clip, state: "waiting", sent: 0, answer: undefined, problem: undefined, verdict: undefined, historyId: undefined, stop: new AbortController() };
+  return { id: lastId, name, source, clip: problem ? undefined : clip, state: problem ? "failed" : "waiting", sent: 0, answer: undefined, problem, verdict: undefined, historyId: undefined, stop: new AbortController() };
 }
 
 export class Queue {

@@ -34,6 +34,11 @@ export class Live {
   #nSamples = 0;
   /** Where the present connection began, in seconds of listening. */
   #base = 0;
+  /** Whether there has been a connection since the start. */
+  #connected = false;
+  /** Whether the server answers at present. */
+  #hearing = false;
+  #retry = 0;
   #lostSeconds = 0;
   #marked = 0;
   #bars: { label: HTMLElement; fill: HTMLElement; share: HTMLElement }[] = [];
@@ -51,6 +56,7 @@ export class Live {
     this.#busy = true;
     this.#nSamples = 0;
     this.#base = 0;
+    this.#connected = false;
     this.#lostSeconds = 0;
     this.#startedAt = new Date();
     this.#dropped.hidden = true;
@@ -72,6 +78,7 @@ export class Live {
     if (!this.#on || this.#busy) return;
     this.#busy = true;
     this.#on = false;
+    clearTimeout(this.#retry);
     await this.microphone.close();
     this.#capture = undefined;
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send('{"type":"stop"}');
@@ -90,12 +97,17 @@ export class Live {
     socket.binaryType = "arraybuffer";
     socket.addEventListener("open", () => {
       this.#base = this.#nSamples / rate;
+      this.#connected = true;
     });
-    socket.addEventListener("message", (event) => this.#hear(JSON.parse(String(event.data)) as LiveMessage));
+    socket.addEventListener("message", (event) => {
+      if (this.#socket === socket) this.#hear(JSON.parse(String(event.data)) as LiveMessage);
+    });
     socket.addEventListener("close", () => {
       if (this.#socket !== socket || !this.#on) return;
+      if (this.#hearing) this.#timeline.note(`The connection was lost at ${clock(this.#nSamples / rate)}`);
+      this.#hearing = false;
       this.#show("The connection was lost; trying again…");
-      setTimeout(() => this.#connect(), RECONNECT_MS);
+      this.#retry = setTimeout(() => this.#connect(), RECONNECT_MS);
     });
   }
 
@@ -105,12 +117,13 @@ export class Live {
     const socket = this.#socket;
     if (socket?.readyState !== WebSocket.OPEN) {
       // Before the first connection nothing is lost: listening begins with it.
-      if (this.#base > 0) this.#lose(samples.length / rate);
+      if (this.#connected) this.#lose(samples.length / rate);
       return;
     }
     if (socket.bufferedAmount > MOST_WAITING_SECONDS * rate * 4) {
       this.#lose(socket.bufferedAmount / 4 / rate);
       this.#timeline.note("The network was too slow; listening began again");
+      this.#hearing = false;
       socket.close();
       return;
     }
@@ -120,6 +133,7 @@ export class Live {
   #hear(message: LiveMessage): void {
     switch (message.type) {
       case "ready":
+        this.#hearing = true;
         this.#take(message.model);
         this.#show("Listening");
         break;

@@ -2,15 +2,14 @@
 // at once or, if the box is not ticked, waits to be listened to first.
 import { Player } from "../sound/player";
 import { drawWave } from "../sound/timeview";
-import { encodeWav } from "../sound/wav";
+import { BYTES_PER_SAMPLE, encodeWav } from "../sound/wav";
 import { find, icon, replace } from "../ui/dom";
 import { download, stamp } from "../ui/download";
 import { clock } from "../ui/format";
 import { onThemeChange } from "../ui/theme";
+import { longestRecording } from "./limits";
 import type { Microphone } from "./microphone";
 
-/** Longer sounds are better recorded by a recorder and uploaded. */
-const LONGEST_SECONDS = 600;
 /** Peaks per second of the growing waveform. */
 const PEAKS_PER_SECOND = 60;
 const SHOWN_SECONDS = 10;
@@ -28,6 +27,8 @@ export class Recorder {
   #peaks: [number, number][] = [];
   #recording = false;
   #busy = false;
+  /** It went on for as long as the server takes. */
+  #full = false;
   #clip: Blob | undefined;
   #name = "";
   #player: Player | undefined;
@@ -51,6 +52,7 @@ export class Recorder {
     this.#peaks = [];
     this.#nSamples = 0;
     this.#clip = undefined;
+    this.#full = false;
     const capture = await this.microphone.open((samples) => this.#take(samples), () => void this.stop());
     this.#busy = false;
     if (!capture) return;
@@ -78,6 +80,12 @@ export class Recorder {
   }
 
   #take(samples: Float32Array): void {
+    if (this.#full) return;
+    if (this.#rate > 0 && this.#nSamples + samples.length > longestRecording(this.#rate, BYTES_PER_SAMPLE)) {
+      this.#full = true;
+      void this.stop();
+      return;
+    }
     this.#blocks.push(samples);
     this.#nSamples += samples.length;
     const stretch = Math.max(1, Math.round(this.#rate / PEAKS_PER_SECOND));
@@ -90,7 +98,6 @@ export class Recorder {
       }
       this.#peaks.push([low, high]);
     }
-    if (this.#nSamples > LONGEST_SECONDS * this.#rate) void this.stop();
   }
 
   get #seconds(): number {
@@ -128,7 +135,7 @@ export class Recorder {
     const on = this.#recording;
     this.#button.classList.toggle("on", on);
     this.#button.setAttribute("aria-label", on ? "Stop recording" : "Record");
-    this.#status.textContent = on ? "Recording" : this.#clip ? "Recorded" : "Ready to record";
+    this.#status.textContent = on ? "Recording" : this.#full ? "Stopped: this is the longest that the server takes" : this.#clip ? "Recorded" : "Ready to record";
     this.#clock.textContent = tenths(this.#seconds);
     this.#after.hidden = on || !this.#clip;
     find("#record-classify").hidden = this.#atOnce.checked;

@@ -2,9 +2,11 @@
 // (a 16-bit one exactly), every program reads them, and they take three
 // quarters of the bytes of floats.
 
+export const BYTES_PER_SAMPLE = 3;
+
 export function encodeWav(blocks: readonly Float32Array[], rate: number): Blob {
   const nSamples = blocks.reduce((sum, block) => sum + block.length, 0);
-  const nBytes = nSamples * 3;
+  const nBytes = nSamples * BYTES_PER_SAMPLE;
   const padding = nBytes % 2;
   const file = new DataView(new ArrayBuffer(44 + nBytes + padding));
   const text = (at: number, word: string): void => {
@@ -17,8 +19,8 @@ export function encodeWav(blocks: readonly Float32Array[], rate: number): Blob {
   file.setUint16(20, 1, true); // PCM
   file.setUint16(22, 1, true); // one channel
   file.setUint32(24, rate, true);
-  file.setUint32(28, rate * 3, true);
-  file.setUint16(32, 3, true);
+  file.setUint32(28, rate * BYTES_PER_SAMPLE, true);
+  file.setUint16(32, BYTES_PER_SAMPLE, true);
   file.setUint16(34, 24, true);
   text(36, "data");
   file.setUint32(40, nBytes, true);
@@ -30,7 +32,7 @@ export function encodeWav(blocks: readonly Float32Array[], rate: number): Blob {
       bytes[at] = level;
       bytes[at + 1] = level >> 8;
       bytes[at + 2] = level >> 16;
-      at += 3;
+      at += BYTES_PER_SAMPLE;
     }
   }
   return new Blob([file.buffer], { type: "audio/wav" });

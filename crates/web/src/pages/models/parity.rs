@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use biophony_audio::{DecodeLimits, decode_bytes};
 use biophony_model::Predictor;
 use biophony_pipeline::{ContentHash, Store};
 use biophony_tracking::{ArtifactStore, ModelVersion, Run, TrackingStore};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -27,8 +27,9 @@ const MAX_RECORDINGS: usize = 24;
 /// The greatest difference of probabilities that is called the same.
 const TOLERANCE: f64 = 1e-5;
 
-/// Whoever asks waits for the others: recordings are decoded, and models take memory.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Whoever asks waits for the others, and holds no thread meanwhile: recordings are
+/// decoded, and models take memory.
+pub(crate) static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 /// What came of asking again.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -85,7 +86,6 @@ impl Parity {
             ));
         };
         let content_of = contents(store, pipeline_run)?;
-        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let predictor = Predictor::open(
             &sources
                 .artifacts

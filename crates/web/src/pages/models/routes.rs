@@ -7,8 +7,10 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use tokio::sync::SemaphorePermit;
 
 use super::download;
+use super::parity::ONE_AT_A_TIME;
 use super::version::{Files, VersionPage, version_number};
 use super::{ModelsPage, VersionLink};
 use crate::error::ApiError;
@@ -79,6 +81,7 @@ async fn version_page(
     query: Query,
 ) -> Response {
     let can_edit = answer::can_edit(&state, &headers);
+    let _turn = turn(&query).await;
     answer::page(
         &state,
         move |state| load(state, &name, &version, &query),
@@ -105,7 +108,15 @@ pub(crate) async fn version(
     Path((name, version)): Path<(String, String)>,
     query: Query,
 ) -> Response {
+    let _turn = turn(&query).await;
     answer::json(&state, move |state| load(state, &name, &version, &query)).await
+}
+
+/// Waits for the turn of those who ask for parity.
+async fn turn(query: &Query) -> Option<SemaphorePermit<'static>> {
+    query.one("parity")?;
+    // It is never closed, so there is always a turn.
+    ONE_AT_A_TIME.acquire().await.ok()
 }
 
 fn load(

@@ -114,6 +114,15 @@ pub(crate) struct Tracked {
 }
 
 impl PipelinePage {
+    /// What to call a tracked run here, where this run's own name is known.
+    pub(crate) fn short<'a>(&self, tracked: &'a str) -> &'a str {
+        match tracked.strip_prefix(self.head.run.as_str()) {
+            Some("") => "the whole",
+            Some(part) => part.trim_start(),
+            None => tracked,
+        }
+    }
+
     /// Reads a run, with the log of one step if the address names it.
     ///
     /// # Errors

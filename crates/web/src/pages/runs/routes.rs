@@ -63,7 +63,8 @@ struct ArtifactsTemplate {
 struct CompareTemplate {
     frame: Frame,
     page: ComparePage,
-    drawings: Vec<Drawing>,
+    /// Curves with their headings: of the runs, and of the networks of an ensemble.
+    groups: [(&'static str, Vec<Drawing>); 2],
 }
 
 async fn table_page(State(state): State<WebState>, query: Query) -> Response {
@@ -213,10 +214,20 @@ async fn compare_page(State(state): State<WebState>, query: Query) -> Response {
     answer::page(
         &state,
         move |state| compared(state, &query),
-        |page| CompareTemplate {
-            frame: Frame::new("Compare runs", "runs"),
-            drawings: page.charts.iter().map(|chart| chart.drawing()).collect(),
-            page,
+        |page| {
+            let (of_members, of_runs): (Vec<_>, Vec<_>) = page
+                .charts
+                .iter()
+                .map(|chart| chart.drawing())
+                .partition(|drawing| drawing.title.starts_with("member_"));
+            CompareTemplate {
+                frame: Frame::new("Compare runs", "runs"),
+                groups: [
+                    ("Curves", of_runs),
+                    ("Curves of single networks", of_members),
+                ],
+                page,
+            }
         },
     )
     .await

@@ -1,0 +1,21 @@
+// What the server takes, as the template says it: what is too large is told here,
+// without sending it first.
+import { find } from "../ui/dom";
+import { bytes } from "../ui/format";
+
+function limit(name: "maxBytes" | "maxSeconds" | "maxSamples"): number {
+  return Number(find("#ways").dataset[name]);
+}
+
+/** Why a file need not be sent; nothing if it may be. */
+export function refusal(file: Blob): string | undefined {
+  if (file.size === 0) return "The file is empty.";
+  if (file.size <= limit("maxBytes")) return undefined;
+  return `The file has ${bytes(file.size)}, and this server takes at most ${bytes(limit("maxBytes"))}. Cut it into pieces, or use “biophony classify”.`;
+}
+
+/** The longest recording that is taken, in samples of so many bytes. */
+export function longestRecording(rate: number, bytesPerSample: number): number {
+  const headroom = 1000;
+  return Math.floor(Math.min(limit("maxSeconds") * rate, limit("maxSamples"), (limit("maxBytes") - headroom) / bytesPerSample));
+}

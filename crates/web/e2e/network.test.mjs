@@ -1,0 +1,92 @@
+// Listening live over a bad network: what is lost is told, and listening goes on.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { browse, clipOf, microphoneFile, screenshot, serve, wire } from "./support.mjs";
+
+let server;
+let browser;
+before(async () => {
+  server = await serve();
+  browser = await browse({ wav: microphoneFile(clipOf("woodpecker")) });
+});
+after(async () => {
+  await browser?.browser.close();
+  await server?.stop();
+});
+
+const isSaid = (page, selector, words) => page.waitForFunction(([selector, words]) => document.querySelector(selector)?.textContent.includes(words), [selector, words], { timeout: 90_000 });
+
+async function listen(address) {
+  const page = await browser.page();
+  await page.goto(`${address}/#live`);
+  await page.click("#live");
+  await isSaid(page, "#live-status", "Listening");
+  return page;
+}
+
+/** A window that ended later than this second of listening was heard. */
+const heardAfter = (page, second) => page.waitForFunction((second) => {
+  const seconds = (clock) => clock.split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
+  const ends = [...document.querySelectorAll("#live-timeline time")].map((time) => seconds(time.textContent.split("–")[1]));
+  return Math.max(...ends) > second;
+}, second, { timeout: 40_000 });
+
+const clock = (page) => page.locator("#live-clock").innerText().then((text) => text.split(":").reduce((sum, part) => 60 * sum + Number(part), 0));
+
+test("when the connection is cut the page says so, goes on when it can, and tells what is missing", async () => {
+  const line = await wire(server.address);
+  const page = await listen(line.address);
+  await heardAfter(page, 1);
+  line.cut();
+  await isSaid(page, "#live-status", "The connection was lost");
+  // Several tries in vain.
+  await page.waitForTimeout(2500);
+  line.mend();
+  await isSaid(page, "#live-status", "Listening");
+  await heardAfter(page, (await clock(page)) + 1);
+  const lost = parseFloat(await page.locator("#live-dropped").innerText());
+  assert.ok(lost > 2 && lost < 20, `${lost} s left out`);
+  assert.match(await page.locator("#live-timeline").innerText(), /The connection was lost at 0:\d\d/);
+  await screenshot(page, "live-lost");
+  await page.click("#live");
+  await isSaid(page, "#live-status", "Stopped");
+  await page.context().close();
+  line.close();
+});
+
+test("when the network is slower than the sound, nothing piles up: listening begins again", async () => {
+  const line = await wire(server.address);
+  const page = await listen(line.address);
+  line.stopUp();
+  await isSaid(page, "#live-timeline", "The network was too slow");
+  await isSaid(page, "#live-status", "Listening");
+  await heardAfter(page, (await clock(page)) + 1);
+  assert.match(await page.locator("#live-dropped").innerText(), /left out: the server or the network is slower/);
+  await page.context().close();
+  line.close();
+});
+
+test("sound that comes in a rush is dropped by the server, which tells of it", async () => {
+  const page = await browser.page();
+  let held = [];
+  let pass = () => undefined;
+  // A network that stands still for a while and then delivers all at once.
+  await page.routeWebSocket(/api\/v1\/live/, (near) => {
+    const far = near.connectToServer();
+    near.onMessage((message) => (held ? held.push(message) : far.send(message)));
+    pass = () => {
+      // Over and over, so that it is more than the server has room for.
+      for (let round = 0; round < 40; round += 1) for (const message of held) far.send(message);
+      held = undefined;
+    };
+  });
+  await page.goto(`${server.address}/#live`);
+  await page.click("#live");
+  await isSaid(page, "#live-status", "Listening");
+  await page.waitForTimeout(3000);
+  pass();
+  await isSaid(page, "#live-dropped", "left out");
+  assert.ok(parseFloat(await page.locator("#live-dropped").innerText()) > 1);
+  assert.equal(await page.locator("#live-status").innerText(), "Listening");
+  await page.context().close();
+});
