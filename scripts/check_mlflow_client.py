@@ -567,6 +567,7 @@ MEANT = {
     "POST /api/2.0/mlflow/experiments/create {\"name\": \"x\"": "SQL is not quoted in errors",
     "same experiment": "SQL is not quoted in errors",
     "POST /api/2.0/mlflow/runs/create {}": "SQL is not quoted in errors",
+    'runs/search {"experiment_ids": [3]}': "a number is read as an identifier, not as nothing",
     "get_logged_model": "NaN of a model's metric stays NaN, and does not become 0",
     "get-history-bulk?run_id": "NaN is written as everywhere else, not as nan",
 }

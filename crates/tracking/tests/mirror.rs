@@ -4,7 +4,7 @@
 mod http;
 
 use biophony_tracking::{
-    ArtifactPath, ArtifactStore, CHAMPION, CreateLoggedModel, CreateModelVersion,
+    ArtifactPath, ArtifactStore, CHAMPION, CreateExperiment, CreateLoggedModel, CreateModelVersion,
     CreateRegisteredModel, CreateRun, ExperimentId, LoggedModelStatus, Mirror, ModelOutput,
     Overwrite, PREVIOUS, RemoteStore, RunId, RunStatus, SEND_TO, Search, SqliteStore, Tag,
     TrackingError, TrackingStore, ViewType, is_copied, pending, value_of,
@@ -279,6 +279,44 @@ fn a_version_that_is_registered_after_its_run_was_sent_is_sent_too() {
     assert_eq!(n_versions(&server), 1);
     home.tell(&server, Overwrite::Own);
     assert_eq!(n_versions(&server), 1, "once");
+}
+
+/// As a run is that was imported without its files.
+#[test]
+fn a_run_whose_files_are_elsewhere_is_sent_without_them() {
+    let server = TestServer::start(|access| access);
+    let experiment = remote(&server)
+        .create_experiment(CreateExperiment {
+            name: "kept elsewhere".to_owned(),
+            artifact_location: Some("s3://bucket".to_owned()),
+            ..CreateExperiment::default()
+        })
+        .expect("is new");
+    let home = Home::new();
+    let here = home.store.create_experiment(CreateExperiment {
+        name: "from elsewhere".to_owned(),
+        artifact_location: Some("s3://other".to_owned()),
+        ..CreateExperiment::default()
+    });
+    let also = home.store.create_experiment(CreateExperiment {
+        name: "kept elsewhere".to_owned(),
+        ..CreateExperiment::default()
+    });
+    let to = remote(&server);
+    let mirror = Mirror::new(&home.store, &home.artifacts, &to).expect("two stores");
+    for (experiment, place) in [(here, "s3://other"), (also, "s3://bucket")] {
+        let run = home
+            .store
+            .create_run(CreateRun::new(experiment.expect("is new")));
+        let run = run.expect("a run").info.run_id;
+        home.store
+            .finish_run(&run, RunStatus::Finished, 9)
+            .expect("ends");
+        let left = mirror.run(&run).expect("is sent").files_left;
+        assert!(left.is_some_and(|why| why.contains(place)));
+    }
+    let page = to.search_runs(&[experiment], &Search::default(), ViewType::All);
+    assert_eq!(page.expect("searches").items.len(), 1);
 }
 
 #[test]

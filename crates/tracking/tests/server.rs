@@ -202,7 +202,13 @@ fn numbers_are_taken_for_experiments_and_states_and_lists_are_lists() {
     assert_eq!(refused.status, 400);
     let models = |body| server.send("POST", "logged-models/search", body);
     assert_eq!(models(json!({ "experiment_ids": [] })).body, "{}");
-    assert_eq!(models(json!({ "experiment_ids": [0] })).body, "{}");
+    let refused = models(json!({ "experiment_ids": [0] }));
+    assert_eq!(refused.status, 400);
+    let message = refused.json()["message"].to_string();
+    assert!(
+        message.contains("Invalid value [0] for parameter 'experiment_ids'"),
+        "{message}"
+    );
     assert_eq!(models(json!({})).status, 400);
     for (number, name) in [
         (3, "FINISHED"),

@@ -141,10 +141,8 @@ impl Tracking {
     pub(crate) fn deliver(&self, mirror: &Mirror<'_>, run: &RunId) -> Result<()> {
         let _lock = lock(&self.home, run.as_str())?;
         let done = mirror.run(run)?;
-        if let Some(place) = done.files_elsewhere {
-            note(&format!(
-                "warning: files and models are not sent: the server keeps them at `{place}`, past itself"
-            ));
+        if let Some(why) = done.files_left {
+            note(&format!("warning: files and models are not sent: {why}"));
         }
         Ok(())
     }

@@ -155,6 +155,16 @@ impl Params {
             .collect()
     }
 
+    /// A list of texts and of nothing else.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<String>> {
+        match self.field(name) {
+            Some(list @ Value::Array(values)) if !values.iter().all(Value::is_string) => {
+                Err(wrong_type(name, list))
+            }
+            _ => self.list(name),
+        }
+    }
+
     /// A list of experiments, which may be given as numbers.
     pub(super) fn experiment_ids(&self) -> Result<Vec<ExperimentId>> {
         match self.field("experiment_ids") {

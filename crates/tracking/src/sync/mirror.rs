@@ -45,9 +45,8 @@ pub struct Mirror<'a> {
 pub struct Mirrored {
     /// The copy.
     pub copy: RunId,
-    /// Where the server keeps files, if it does not take them itself: then none
-    /// were sent.
-    pub files_elsewhere: Option<String>,
+    /// Why files and models were not sent, if they were not.
+    pub files_left: Option<String>,
 }
 
 impl<'a> Mirror<'a> {
@@ -117,19 +116,13 @@ impl<'a> Mirror<'a> {
         let copy = begin_copy(self.from, &run, self.to)?;
         let there = self.to.get_run(&copy)?;
         copy_data(self.from, &run, self.to, &there)?;
-        let target = there.info.artifact_uri.clone();
-        let mut files_elsewhere = None;
-        if RemoteStore::takes_files_at(&target) {
-            self.send_files(&run.info.artifact_uri, &target)?;
+        let files_left = files_left(&run, &there);
+        if files_left.is_none() {
+            self.send_files(&run.info.artifact_uri, &there.info.artifact_uri)?;
             self.models(&run, &there)?;
-        } else {
-            files_elsewhere = Some(target);
         }
         end_copy(self.from, &run, self.to, &copy, &self.copied_to)?;
-        Ok(Mirrored {
-            copy,
-            files_elsewhere,
-        })
+        Ok(Mirrored { copy, files_left })
     }
 
     /// Registers copies of the versions of a registered model that the server lacks and
@@ -347,5 +340,18 @@ impl<'a> Mirror<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Why the files of a run cannot be sent, if they cannot: what was imported may have left
+/// them where it came from, and servers may keep them where only their users have keys.
+fn files_left(run: &Run, copy: &Run) -> Option<String> {
+    let (from, to) = (&run.info.artifact_uri, &copy.info.artifact_uri);
+    if ArtifactPath::of_uri(from).is_err() {
+        Some(format!("they lie at `{from}`, which is not read here"))
+    } else if !RemoteStore::takes_files_at(to) {
+        Some(format!("the server keeps them at `{to}`, past itself"))
+    } else {
+        None
     }
 }

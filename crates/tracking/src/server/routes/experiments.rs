@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::entities::{Experiment, Tag};
+use crate::entities::{Experiment, ExperimentId, Tag};
 use crate::error::{Result, TrackingError};
 use crate::requests::CreateExperiment;
 use crate::server::Service;
@@ -97,7 +97,7 @@ pub(super) fn delete_tag(service: &Service, params: &Params) -> Result<Body> {
 }
 
 pub(super) fn search_datasets(service: &Service, params: &Params) -> Result<Body> {
-    let experiments = params.experiment_ids()?;
+    let experiments: Vec<ExperimentId> = params.list("experiment_ids")?;
     let n_experiments = experiments.len();
     if n_experiments == 0 {
         return Err(TrackingError::invalid(

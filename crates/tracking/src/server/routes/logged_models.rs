@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::runs::list_below;
 use crate::artifacts::ArtifactPath;
-use crate::entities::{LoggedModelId, LoggedModelStatus};
+use crate::entities::{ExperimentId, LoggedModelId, LoggedModelStatus};
 use crate::error::{Result, TrackingError};
 use crate::requests::{CreateLoggedModel, SearchLoggedModels};
 use crate::server::Service;
-use crate::server::params::{Params, missing};
+use crate::server::params::Params;
 use crate::server::reply::{Body, body, nothing};
 
 pub(super) fn create(service: &Service, params: &Params) -> Result<Body> {
@@ -67,10 +67,9 @@ pub(super) fn delete_tag(service: &Service, params: &Params) -> Result<Body> {
 }
 
 pub(super) fn search(service: &Service, params: &Params) -> Result<Body> {
-    let experiment_ids = params.experiment_ids()?;
-    if experiment_ids.is_empty() && params.value("experiment_ids").is_err() {
-        return Err(missing("experiment_ids"));
-    }
+    params.value("experiment_ids")?;
+    let experiment_ids = params.texts("experiment_ids")?;
+    let experiment_ids = experiment_ids.into_iter().map(ExperimentId::from).collect();
     let page = service.store.search_logged_models(&SearchLoggedModels {
         experiment_ids,
         filter: params.text("filter")?.unwrap_or_default().to_owned(),

@@ -1,6 +1,6 @@
 //! Writing metrics, parameters and tags: the path that has to be fast.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, Statement, TransactionBehavior, params};
@@ -149,19 +149,18 @@ fn put_metrics(
         };
         points.push((key, Point::of(metric)));
     }
-    points.sort_unstable_by_key(|(key, point)| (*key, point.step, point.timestamp));
-    for of_key in points.chunk_by(|(key, _), (next, _)| key == next) {
-        let (key, mut latest) = of_key[0];
-        for (_, point) in of_key {
-            if point.is_after(&latest) {
-                latest = *point;
-            }
+    let mut latest: BTreeMap<i64, Point> = BTreeMap::new();
+    for (key, point) in &points {
+        let known = latest.entry(*key).or_insert(*point);
+        if point.is_after(known) {
+            *known = *point;
         }
-        put_latest(db, run, key, latest)?;
     }
-    // In the table's order, neighbours go to one page, which is then found once. The sort
-    // is a stable one: what is in order stays in order.
-    points.sort_by_key(|(_, point)| point.block());
+    for (key, point) in latest {
+        put_latest(db, run, key, point)?;
+    }
+    // In the table's order, neighbours go to one page, which is then found once.
+    points.sort_unstable_by_key(|(key, point)| (point.block(), *key, point.step, point.timestamp));
     insert_points(db, run, &points)?;
     Ok(new_keys)
 }
