@@ -397,6 +397,31 @@ fn files_can_be_taken_in_later_and_until_then_it_is_said_that_they_are_elsewhere
 }
 
 #[test]
+fn an_import_waits_for_its_turn_and_reads_a_file_that_cannot_be_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = SqliteStore::in_memory().expect("a store");
+    fill(&from, "pond");
+    let file = exported(&from, folder.path());
+    let mut permissions = std::fs::metadata(&file).expect("there").permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&file, permissions).expect("sets");
+    let path = folder.path().join("tracking.db");
+    let to = SqliteStore::open(&path).expect("a store");
+    // As a training in another process that writes at this moment.
+    let other = Connection::open(&path).expect("opens");
+    other
+        .execute_batch("BEGIN IMMEDIATE; UPDATE experiments SET last_update_time = 1;")
+        .expect("writes");
+    let imported = std::thread::scope(|scope| {
+        let import = scope.spawn(|| to.import_mlflow(&file, None));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        other.execute_batch("COMMIT").expect("commits");
+        import.join().expect("ends")
+    });
+    assert_eq!(imported.expect("imports").runs, 1);
+}
+
+#[test]
 fn a_store_of_our_own_is_told_from_mlflows() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("tracking.db");

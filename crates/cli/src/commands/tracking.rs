@@ -14,6 +14,7 @@ use super::{load_settings, plural, print};
 use crate::Outcome;
 use crate::arguments::{Common, TrackingArguments, TrackingCommand};
 use crate::home::Home;
+use crate::settings::TrackingSettings;
 use crate::tracking::{Tracking, destination};
 
 pub(crate) fn run(common: &Common, arguments: &TrackingArguments) -> Result<Outcome> {
@@ -50,89 +51,125 @@ enum Server {
 }
 
 fn status(tracking: &Tracking, as_json: bool) -> Result<Outcome> {
-    let runs = runs(tracking)?;
-    let count = |is_wanted: &dyn Fn(&&Run) -> bool| runs.iter().filter(is_wanted).count();
-    let n_running = count(&|run| run.info.status == RunStatus::Running);
-    let n_received = count(&|run| is_received(run));
-    let uri = &tracking.settings.uri;
-    let server = ask(tracking)?;
-    let (n_sent, n_pending) = match &server {
-        // Nobody knows which one would be asked: what some server has counts.
-        Server::None | Server::Away(_) => (
-            count(&|run| is_copied(run)),
-            count(&|run| {
-                is_due(run) && value_of(&run.data.tags, SEND_TO).is_some() && !is_copied(run)
-            }),
-        ),
-        Server::Own => (0, 0),
-        Server::Answers { copied_to, .. } => (
-            count(&|run| value_of(&run.data.tags, copied_to).is_some()),
-            count(&|run| is_pending(run, copied_to, uri, false)),
-        ),
-    };
-    if as_json {
-        let told = json!({
-            "runs": runs.len(),
-            "running": n_running,
-            "received": n_received,
-            "uri": (!uri.is_empty()).then_some(uri),
-            "reachable": match &server {
-                Server::None => Value::Null,
-                Server::Away(_) => false.into(),
-                Server::Own | Server::Answers { .. } => true.into(),
-            },
-            "serves_this_store": matches!(server, Server::Own),
-            "problem": match &server {
-                Server::Away(error) => Some(format!("{error:#}")),
-                _ => None,
-            },
-            "sent": n_sent,
-            "pending": n_pending,
-            "alias_conflicts": conflicts_of(&server).iter().map(ToString::to_string).collect::<Vec<_>>(),
-        });
-        print(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
-        return Ok(Outcome::Complete);
-    }
-    let mut text = format!("here     {}", plural(runs.len(), "run", "runs"));
-    for (n, what) in [
-        (n_running, "under way"),
-        (n_received, "received from elsewhere"),
-    ] {
-        if n > 0 {
-            text.push_str(&format!(", {n} {what}"));
-        }
-    }
-    text.push_str(&match &server {
-        Server::None => match destination::unusable_uri(&tracking.settings) {
-            Some(why) => format!("\nserver   none; {why}\n"),
-            None => {
-                "\nserver   none (`tracking.uri` or MLFLOW_TRACKING_URI names one)\n".to_owned()
-            }
-        },
-        Server::Away(error) => format!("\nserver   {uri}, does not answer: {error:#}\n"),
-        Server::Own => format!("\nserver   {uri}, serves this home folder: it has all of it\n"),
-        Server::Answers { ms, .. } => format!("\nserver   {uri}, answers in {ms:.0} ms\n"),
-    });
-    if !matches!(server, Server::None | Server::Own) {
-        text.push_str(&format!("sent     {}\n", plural(n_sent, "run", "runs")));
-    }
-    if n_pending > 0 {
-        let how = match server {
-            Server::None => "once the server that they were recorded for is named again",
-            _ => "`biophony tracking sync` does it",
-        };
-        text.push_str(&format!(
-            "to send  {}: {how}\n",
-            plural(n_pending, "run", "runs")
-        ));
-    } else if !matches!(server, Server::None | Server::Own) {
-        text.push_str("to send  nothing\n");
-    }
-    for conflict in conflicts_of(&server) {
-        text.push_str(&format!("differs  {conflict}\n"));
-    }
-    print(&text)?;
+    let standing = Standing::of(tracking)?;
+    print(&match as_json {
+        true => format!("{}\n", serde_json::to_string_pretty(&standing.json())?),
+        false => standing.text(&tracking.settings),
+    })?;
     Ok(Outcome::Complete)
+}
+
+/// How things stand here and with the server.
+struct Standing<'a> {
+    uri: &'a str,
+    server: Server,
+    n_runs: usize,
+    n_running: usize,
+    n_received: usize,
+    n_sent: usize,
+    n_pending: usize,
+}
+
+impl<'a> Standing<'a> {
+    fn of(tracking: &'a Tracking) -> Result<Self> {
+        let runs = runs(tracking)?;
+        let count = |is_wanted: &dyn Fn(&&Run) -> bool| runs.iter().filter(is_wanted).count();
+        let uri = tracking.settings.uri.as_str();
+        let server = ask(tracking)?;
+        let (n_sent, n_pending) = match &server {
+            // Nobody knows which store it is: what some server has counts.
+            Server::None | Server::Away(_) => {
+                let is_wanted = |run: &Run| value_of(&run.data.tags, SEND_TO).is_some();
+                (
+                    count(&|run| is_copied(run)),
+                    count(&|run| is_due(run) && is_wanted(run) && !is_copied(run)),
+                )
+            }
+            Server::Own => (0, 0),
+            Server::Answers { copied_to, .. } => (
+                count(&|run| value_of(&run.data.tags, copied_to).is_some()),
+                count(&|run| is_pending(run, copied_to, uri, false)),
+            ),
+        };
+        Ok(Self {
+            uri,
+            n_runs: runs.len(),
+            n_running: count(&|run| run.info.status == RunStatus::Running),
+            n_received: count(&|run| is_received(run)),
+            n_sent,
+            n_pending,
+            server,
+        })
+    }
+
+    fn json(&self) -> Value {
+        let reachable = match &self.server {
+            Server::None => Value::Null,
+            Server::Away(_) => false.into(),
+            Server::Own | Server::Answers { .. } => true.into(),
+        };
+        let problem = match &self.server {
+            Server::Away(error) => Some(format!("{error:#}")),
+            _ => None,
+        };
+        let conflicts = conflicts_of(&self.server).iter().map(ToString::to_string);
+        json!({
+            "runs": self.n_runs,
+            "running": self.n_running,
+            "received": self.n_received,
+            "uri": (!self.uri.is_empty()).then_some(self.uri),
+            "reachable": reachable,
+            "serves_this_store": matches!(self.server, Server::Own),
+            "problem": problem,
+            "sent": self.n_sent,
+            "pending": self.n_pending,
+            "alias_conflicts": conflicts.collect::<Vec<String>>(),
+        })
+    }
+
+    fn text(&self, settings: &TrackingSettings) -> String {
+        let (uri, n_runs) = (self.uri, |n| plural(n, "run", "runs"));
+        let mut text = format!("here     {}", n_runs(self.n_runs));
+        for (n, what) in [
+            (self.n_running, "under way"),
+            (self.n_received, "received from elsewhere"),
+        ] {
+            if n > 0 {
+                text.push_str(&format!(", {n} {what}"));
+            }
+        }
+        text.push_str(&match &self.server {
+            Server::None => match destination::unusable_uri(settings) {
+                Some(why) => format!("\nserver   none; {why}\n"),
+                None => {
+                    "\nserver   none (`tracking.uri` or MLFLOW_TRACKING_URI names one)\n".to_owned()
+                }
+            },
+            Server::Away(error) => format!("\nserver   {uri}, does not answer: {error:#}\n"),
+            Server::Own => format!("\nserver   {uri}, serves this home folder: it has all of it\n"),
+            Server::Answers { ms, .. } => format!("\nserver   {uri}, answers in {ms:.0} ms\n"),
+        });
+        let is_another = !matches!(self.server, Server::None | Server::Own);
+        if is_another {
+            text.push_str(&format!("sent     {}\n", n_runs(self.n_sent)));
+        }
+        match (self.n_pending, &self.server) {
+            (0, _) if is_another => text.push_str("to send  nothing\n"),
+            (0, _) => {}
+            (n, Server::None) => text.push_str(&format!(
+                "to send  {}: once the server that they were recorded for is named again\n",
+                n_runs(n)
+            )),
+            (n, _) => text.push_str(&format!(
+                "to send  {}: `biophony tracking sync` does it\n",
+                n_runs(n)
+            )),
+        }
+        for conflict in conflicts_of(&self.server) {
+            text.push_str(&format!("differs  {conflict}\n"));
+        }
+        text
+    }
 }
 
 fn conflicts_of(server: &Server) -> &[AliasConflict] {

@@ -152,6 +152,10 @@ fn unreadable(error: rusqlite::Error, file: &Path) -> TrackingError {
 impl Source {
     fn import(&self, db: &Connection, artifacts: Option<&Path>) -> Result<Imported> {
         let transaction = db.unchecked_transaction()?;
+        // Takes the turn to write, for which it waits, before anything is read: what was
+        // read before another one's turn could not be written by. An immediate transaction
+        // would want to write into the other database as well.
+        db.execute("UPDATE main.experiments SET id = id WHERE id < 0", [])?;
         db.execute_batch(
             "CREATE TEMP TABLE imported_experiments (there INTEGER PRIMARY KEY, here INTEGER);
              CREATE TEMP TABLE imported_runs (run_id TEXT PRIMARY KEY, run INTEGER);
