@@ -15,6 +15,7 @@ pub(crate) use gradient::ConvGradient;
 
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
+use crate::kernels::winograd::{self, WinogradWeights};
 use crate::kernels::{Finish, Kernels, Taps};
 use crate::view::View;
 
@@ -30,6 +31,8 @@ pub(crate) struct Convolution {
 #[derive(Debug)]
 enum Filters {
     Grouped(Vec<PackedWeights>),
+    /// One set, of a convolution that [goes by tiles](ConvGeometry::goes_by_tiles).
+    Tiled(WinogradWeights),
     Depthwise(DepthwiseWeights),
 }
 
@@ -43,6 +46,9 @@ impl Convolution {
                 kh * kw,
                 geometry.output.channels,
             ))
+        } else if geometry.goes_by_tiles(kernels) {
+            let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
+            Filters::Tiled(WinogradWeights::new(kernels, inputs, outputs))
         } else {
             let one = PackedWeights::new(kernels, geometry.taps(), geometry.outputs_per_group());
             Filters::Grouped(vec![one; geometry.groups])
@@ -70,6 +76,15 @@ impl Convolution {
                     }
                 }
             }
+            Filters::Tiled(packed) => {
+                let inputs = self.geometry.input.channels;
+                packed.pack(|tap, input, row| {
+                    row.copy_from_slice(&weights[(tap * inputs + input) * outputs..][..outputs]);
+                });
+                if let Some(bias) = bias {
+                    packed.set_bias(bias);
+                }
+            }
             Filters::Depthwise(packed) => {
                 packed.pack(|tap, row| row.copy_from_slice(&weights[tap * outputs..][..outputs]));
                 if let Some(bias) = bias {
@@ -84,7 +99,23 @@ impl Convolution {
         if self.reads_in_place(image) {
             return 0;
         }
-        seen_len(&self.geometry, image, rows, self.kernels)
+        let geometry = &self.geometry;
+        let tiles = match self.goes_by_tiles() {
+            true => winograd::scratch_len(
+                rows,
+                geometry.output.width,
+                geometry.input.channels,
+                geometry.output.channels,
+            ),
+            false => 0,
+        };
+        seen_len(geometry, image, rows, self.kernels) + tiles
+    }
+
+    /// Whether rows are computed in pairs, so that each result depends on whether the first
+    /// of its rows is an even one.
+    pub(crate) fn goes_by_tiles(&self) -> bool {
+        matches!(self.filters, Filters::Tiled(_))
     }
 
     /// Computes some rows of the result for one image.
@@ -110,6 +141,8 @@ impl Convolution {
             return self.rows_in_place(weights, (image.values, 0), rows, y, finish);
         }
         let geometry = &self.geometry;
+        let seen_len = seen_len(geometry, image, rows.len(), self.kernels);
+        let (scratch, work) = scratch.split_at_mut(seen_len);
         let seen = Seen::of(geometry, self.kernels, image, rows, scratch);
         let per_group = geometry.outputs_per_group();
         match &self.filters {
@@ -121,12 +154,26 @@ impl Convolution {
                         .conv(x, seen.grid, seen.taps, weights, y, finish);
                 }
             }
+            Filters::Tiled(weights) => {
+                self.kernels
+                    .winograd(seen.values, seen.grid, weights, work, y, finish);
+            }
             Filters::Depthwise(weights) => {
                 let weights = weights.all(geometry.kernel[1]);
                 self.kernels
                     .depthwise(seen.values, seen.grid, seen.taps, weights, y, finish);
             }
         }
+    }
+}
+
+impl ConvGeometry {
+    /// Whether it is computed by [tiles](winograd) of 2×2 pixels.
+    pub(crate) fn goes_by_tiles(&self, kernels: &Kernels) -> bool {
+        let (inputs, outputs) = (self.input.channels, self.output.channels);
+        let alone = self.kernel == [3, 3] && self.stride == [1, 1] && self.groups == 1;
+        let large = self.output.height > 1 && self.output.width > 1;
+        alone && large && kernels.tiles_channels(inputs, outputs)
     }
 }
 
@@ -148,13 +195,13 @@ impl<'a> Seen<'a> {
     ) -> Self {
         let input = geometry.input;
         let first = rows.start * geometry.stride[0];
-        let (values, columns) = if sees_directly(geometry, image) {
+        let (values, columns) = if sees_directly(geometry, kernels, image) {
             (
                 &image.values[first * input.width * input.channels..],
                 input.width,
             )
         } else {
-            let extent = seen_extent(geometry, rows.len());
+            let extent = seen_extent(geometry, kernels, rows.len());
             let first = first as isize - geometry.padding[0] as isize;
             copy_rows(geometry, kernels, image, first, extent, scratch);
             (&*scratch, extent.1)
@@ -169,13 +216,20 @@ impl<'a> Seen<'a> {
 }
 
 /// Whether the image is seen as it is, without zeros around. Depthwise kernels read
-/// whole vectors, for which an image may be too short.
-fn sees_directly(geometry: &ConvGeometry, image: View<'_>) -> bool {
-    geometry.padding == [0, 0] && image.pending.is_none() && !geometry.is_depthwise()
+/// whole vectors and others whole tiles, for which an image may be too short.
+fn sees_directly(geometry: &ConvGeometry, kernels: &Kernels, image: View<'_>) -> bool {
+    let reads_more = geometry.is_depthwise() || geometry.goes_by_tiles(kernels);
+    geometry.padding == [0, 0] && image.pending.is_none() && !reads_more
 }
 
 /// The rows and columns of the input that so many rows of the result see.
-fn seen_extent(geometry: &ConvGeometry, rows: usize) -> (usize, usize) {
+fn seen_extent(geometry: &ConvGeometry, kernels: &Kernels, rows: usize) -> (usize, usize) {
+    if geometry.goes_by_tiles(kernels) {
+        return (
+            winograd::seen_by(rows),
+            winograd::seen_by(geometry.output.width),
+        );
+    }
     let [down, across] = geometry.stride;
     let seen_rows = rows.saturating_sub(1) * down + geometry.kernel[0];
     (
@@ -186,10 +240,10 @@ fn seen_extent(geometry: &ConvGeometry, rows: usize) -> (usize, usize) {
 
 /// The length of a copy of what so many rows see, readable in whole vectors.
 fn seen_len(geometry: &ConvGeometry, image: View<'_>, rows: usize, kernels: &Kernels) -> usize {
-    if sees_directly(geometry, image) {
+    if sees_directly(geometry, kernels, image) {
         return 0;
     }
-    let (rows, columns) = seen_extent(geometry, rows);
+    let (rows, columns) = seen_extent(geometry, kernels, rows);
     rows * columns * geometry.input.channels + kernels.lanes()
 }
 

@@ -8,9 +8,9 @@
 //!
 //! This module is the only one with `unsafe` code, for two reasons: functions
 //! compiled for instructions that not every processor has may only be called after
-//! asking the processor, and the register tiles in [`tile`] and [`depthwise`] use
-//! pointers, because bounds checks within would cost more than the arithmetic.
-//! Each is tested against a scalar version over random shapes.
+//! asking the processor, and the register tiles in [`tile`] and [`depthwise`] and the
+//! transforms in [`winograd`] use pointers, because bounds checks within would cost more
+//! than the arithmetic. Each is tested against a scalar version over random shapes.
 #![allow(unsafe_code)]
 
 pub(crate) mod conv;
@@ -25,6 +25,7 @@ mod neon;
 mod pool;
 mod simd;
 mod tile;
+pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -37,6 +38,7 @@ use instruction_sets::Elementwise;
 use pool::PoolRowKernel;
 use tile::{ConvTile, WeightTile};
 pub(crate) use tile::{Finish, Taps};
+use winograd::TileRowKernel;
 
 /// The kernels of one instruction set. Holding one means that the processor has it.
 pub(crate) struct Kernels {
@@ -50,6 +52,10 @@ pub(crate) struct Kernels {
     depthwise: &'static [DepthwiseTile],
     /// By the taps of a tile less one.
     depthwise_weight: &'static [DepthwiseWeightTile],
+    /// The transforms of [`winograd`].
+    look: TileRowKernel,
+    see: TileRowKernel,
+    unsee: TileRowKernel,
     max_pool: PoolRowKernel,
     max_pool_scaled: PoolRowKernel,
     elementwise: Elementwise,

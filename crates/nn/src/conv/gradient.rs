@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::{Seen, seen_len};
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
+use crate::kernels::winograd::{self, FREQUENCIES, WinogradWeights, shares_of_tap};
 use crate::kernels::{Finish, Kernels, Taps};
 use crate::view::View;
 
@@ -22,6 +23,8 @@ pub(crate) struct ConvGradient {
     geometry: ConvGeometry,
     phases: Vec<Phase>,
     frame: Frame,
+    /// Whether it [goes by tiles](ConvGeometry::goes_by_tiles).
+    tiled: bool,
 }
 
 /// Where the gradient of a result lies in a larger image of zeros, so that every
@@ -45,6 +48,7 @@ struct Phase {
 #[derive(Debug)]
 enum PhaseFilters {
     Grouped(Vec<PackedWeights>),
+    Tiled(WinogradWeights),
     Depthwise(DepthwiseWeights),
 }
 
@@ -92,10 +96,17 @@ impl AxisPhase {
 }
 
 impl Frame {
-    /// Just large enough for the phases.
-    fn around(geometry: &ConvGeometry, phases: &[[AxisPhase; 2]]) -> Self {
-        let output = [geometry.output.height, geometry.output.width];
-        let seen = |axis: usize| phases.iter().map(move |phase| phase[axis].range());
+    /// Just large enough for the phases, and for whole tiles if it goes by them.
+    fn around(geometry: &ConvGeometry, phases: &[[AxisPhase; 2]], tiled: bool) -> Self {
+        let mut output = [geometry.output.height, geometry.output.width];
+        if tiled {
+            output = output.map(|extent| extent.next_multiple_of(2));
+        }
+        let range = move |phase: AxisPhase| match tiled {
+            true => phase.seen..phase.seen + winograd::seen_by(phase.count) as isize,
+            false => phase.range(),
+        };
+        let seen = |axis: usize| phases.iter().map(move |phase| range(phase[axis]));
         let before = [0, 1].map(|axis| {
             seen(axis)
                 .map(|range| (-range.start).max(0) as usize)
@@ -130,7 +141,8 @@ impl ConvGradient {
         } else {
             Vec::new()
         };
-        let frame = Frame::around(&geometry, &pairs);
+        let tiled = geometry.goes_by_tiles(kernels);
+        let frame = Frame::around(&geometry, &pairs, tiled);
         let phases = pairs
             .iter()
             .map(|&pair| Phase::new(kernels, &geometry, pair))
@@ -140,6 +152,7 @@ impl ConvGradient {
             geometry,
             phases,
             frame,
+            tiled,
         }
     }
 
@@ -156,9 +169,28 @@ impl ConvGradient {
         rows * columns * self.geometry.output.channels + self.kernels.lanes()
     }
 
-    /// The scratch that [`ConvGradient::weights`] wants for so many rows of such an image.
+    /// The scratch that [`ConvGradient::weights`] wants for so many rows of such an image,
+    /// and [`ConvGradient::input`] for a whole one.
     pub(crate) fn scratch_len(&self, image: View<'_>, rows: usize) -> usize {
-        seen_len(&self.geometry, image, rows, self.kernels)
+        let seen = seen_len(&self.geometry, image, rows, self.kernels);
+        if !self.tiled {
+            return seen;
+        }
+        let ConvGeometry { input, output, .. } = self.geometry;
+        let (inputs, outputs) = (input.channels, output.channels);
+        let weights = winograd::weight_scratch_len(rows, output.width, inputs, outputs);
+        let whole = winograd::scratch_len(input.height, input.width, outputs, inputs);
+        (seen + weights).max(whole)
+    }
+
+    /// Rows of the result that [`ConvGradient::weights`] is best given at a time.
+    pub(crate) fn rows_at_a_time(&self) -> usize {
+        let output = self.geometry.output;
+        if self.tiled {
+            // Tiles enough that their products are worth a walk through all sums.
+            return 2 * TILES_AT_A_TIME.div_ceil(output.width.div_ceil(2));
+        }
+        (VALUES_AT_A_TIME / (output.width * output.channels)).clamp(4, 16)
     }
 
     /// The length of a gradient of all weights, with padded rows.
@@ -168,6 +200,9 @@ impl ConvGradient {
 
     fn group_len(&self) -> usize {
         let geometry = &self.geometry;
+        if self.tiled {
+            return FREQUENCIES * geometry.input.channels * geometry.output.channels;
+        }
         if geometry.is_depthwise() {
             let [rows, columns] = geometry.kernel;
             return rows
@@ -209,7 +244,13 @@ impl ConvGradient {
     }
 
     /// The gradient of an input image from the framed gradient of its result.
-    pub(crate) fn input(&self, framed: &[f32], dx: &mut [f32], finish: Finish) {
+    pub(crate) fn input(
+        &self,
+        framed: &[f32],
+        scratch: &mut [f32],
+        dx: &mut [f32],
+        finish: Finish,
+    ) {
         for phase in &self.phases {
             if phase.n_taps() == 0 {
                 if finish != Finish::Add {
@@ -217,11 +258,18 @@ impl ConvGradient {
                 }
                 continue;
             }
-            self.input_phase(phase, framed, dx, finish);
+            self.input_phase(phase, framed, scratch, dx, finish);
         }
     }
 
-    fn input_phase(&self, phase: &Phase, framed: &[f32], dx: &mut [f32], finish: Finish) {
+    fn input_phase(
+        &self,
+        phase: &Phase,
+        framed: &[f32],
+        scratch: &mut [f32],
+        dx: &mut [f32],
+        finish: Finish,
+    ) {
         let ConvGeometry {
             input,
             output,
@@ -245,8 +293,12 @@ impl ConvGradient {
         let columns = phase.across.n_taps;
         let (segments, run) = match &phase.filters {
             PhaseFilters::Depthwise(_) => (columns, 1),
-            PhaseFilters::Grouped(_) if groups == 1 => (1, columns * output.channels),
-            PhaseFilters::Grouped(_) => (columns, self.geometry.outputs_per_group()),
+            PhaseFilters::Grouped(_) | PhaseFilters::Tiled(_) if groups == 1 => {
+                (1, columns * output.channels)
+            }
+            PhaseFilters::Grouped(_) | PhaseFilters::Tiled(_) => {
+                (columns, self.geometry.outputs_per_group())
+            }
         };
         let rows = phase.down.n_taps;
         let taps = Taps {
@@ -264,6 +316,10 @@ impl ConvGradient {
                     self.kernels.conv(x, grid, taps, weights, dx, finish);
                 }
             }
+            PhaseFilters::Tiled(weights) => {
+                let (x, dx) = (&framed[from..], &mut dx[to..]);
+                self.kernels.winograd(x, grid, weights, scratch, dx, finish);
+            }
             PhaseFilters::Depthwise(weights) => {
                 let (x, dx) = (&framed[from..], &mut dx[to..]);
                 self.kernels
@@ -272,7 +328,8 @@ impl ConvGradient {
         }
     }
 
-    /// Adds to `dw` (padded rows) the gradient of the weights from some rows of one image.
+    /// Adds to `dw` (padded rows) the gradient of the weights from some rows of one image:
+    /// from an even one on, and an even number of them unless they are the last.
     pub(crate) fn weights(
         &self,
         image: View<'_>,
@@ -286,11 +343,20 @@ impl ConvGradient {
         let [above, left] = self.frame.before;
         let pitch = self.frame.extent[1] * output.channels;
         let dy = &framed[(above + rows.start) * pitch + left * output.channels..];
+        let seen_len = seen_len(geometry, image, rows.len(), self.kernels);
+        let (scratch, work) = scratch.split_at_mut(seen_len);
         let seen = Seen::of(geometry, self.kernels, image, rows, scratch);
         let grid = Grid {
             y_row: pitch,
             ..seen.grid
         };
+        if self.tiled {
+            let channels = (geometry.input.channels, output.channels);
+            let (x, dw) = (seen.values, &mut dw[..self.group_len()]);
+            return self
+                .kernels
+                .winograd_weight(x, grid, dy, channels, work, dw);
+        }
         if geometry.is_depthwise() {
             self.kernels
                 .depthwise_weight(seen.values, grid, seen.taps, dy, output.channels, dw);
@@ -378,10 +444,37 @@ impl ConvGradient {
         self.geometry.input.n_values()
     }
 
+    /// Adds up partial gradients that go by tiles, in their order, into the first: they are
+    /// looked up several times by [`ConvGradient::reduce_tap`].
+    pub(crate) fn join<'p>(&self, partials: &'p mut [f32]) -> &'p [f32] {
+        if !self.tiled {
+            return partials;
+        }
+        let (first, rest) = partials.split_at_mut(self.padded_weights_len());
+        let parts = first.par_chunks_mut(VALUES_AT_A_TIME).enumerate();
+        parts.for_each(|(index, sums)| {
+            for partial in rest.chunks_exact(self.padded_weights_len()) {
+                let part = &partial[index * VALUES_AT_A_TIME..][..sums.len()];
+                self.kernels.accumulate(part, sums);
+            }
+        });
+        first
+    }
+
     /// Adds up partial gradients with padded rows in their order and writes one tap
     /// of the result, `[output]`.
     pub(crate) fn reduce_tap(&self, partials: &[f32], tap: usize, gradient: &mut [f32]) {
         gradient.fill(0.0);
+        if self.tiled {
+            let (inputs, outputs) = (self.geometry.input.channels, gradient.len());
+            for (frequency, share) in shares_of_tap(tap / inputs) {
+                let from = (frequency * inputs + tap % inputs) * outputs;
+                for (sum, value) in gradient.iter_mut().zip(&partials[from..]) {
+                    *sum += share * value;
+                }
+            }
+            return;
+        }
         let len = self.padded_weights_len();
         let per_group = if self.geometry.is_depthwise() {
             self.geometry.output.channels
@@ -398,6 +491,12 @@ impl ConvGradient {
         }
     }
 }
+
+/// Values that stay in the cache while all weights pass over them, or are passed over.
+const VALUES_AT_A_TIME: usize = 16 * 1024;
+
+/// Tiles of which the products for all sums are made together, about.
+const TILES_AT_A_TIME: usize = 64;
 
 /// Inputs of a dense layer whose weights one task works out.
 const DENSE_INPUTS: usize = 240;
@@ -424,6 +523,9 @@ impl Phase {
         let filters = if geometry.is_depthwise() {
             let channels = geometry.output.channels;
             PhaseFilters::Depthwise(DepthwiseWeights::new(kernels, n_taps, channels))
+        } else if geometry.goes_by_tiles(kernels) {
+            let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
+            PhaseFilters::Tiled(WinogradWeights::new(kernels, outputs, inputs))
         } else {
             let taps = n_taps * geometry.outputs_per_group();
             let one = PackedWeights::new(kernels, taps, geometry.inputs_per_group());
@@ -471,6 +573,12 @@ impl Phase {
                     });
                 }
             }
+            PhaseFilters::Tiled(packed) => packed.pack(|place, output, row| {
+                let column = &weights[kernel_index(place) * inputs * outputs + output..];
+                for (to, &weight) in row.iter_mut().zip(column.iter().step_by(outputs)) {
+                    *to = weight;
+                }
+            }),
             PhaseFilters::Depthwise(packed) => packed.pack(|place, row| {
                 row.copy_from_slice(&weights[kernel_index(place) * outputs..][..outputs]);
             }),

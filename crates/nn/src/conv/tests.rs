@@ -124,24 +124,26 @@ fn check_gradients(kernels: &'static Kernels, geometry: ConvGeometry) {
     for (row, values) in dy.chunks_exact(row_len).enumerate() {
         gradient.row_mut(&mut frame, row).copy_from_slice(values);
     }
+    let mut scratch = vec![f32::NAN; gradient.scratch_len(View::plain(&x), output.height)];
     let mut found = vec![f32::NAN; x.len()];
-    gradient.input(&frame, &mut found, Finish::Write);
+    gradient.input(&frame, &mut scratch, &mut found, Finish::Write);
     assert_close("input gradient", kernels, &found, &dx);
-    gradient.input(&frame, &mut found, Finish::Add);
+    gradient.input(&frame, &mut scratch, &mut found, Finish::Add);
     let twice: Vec<f64> = dx.iter().map(|value| 2.0 * value).collect();
     assert_close("added input gradient", kernels, &found, &twice);
 
-    let mut scratch = vec![f32::NAN; gradient.scratch_len(View::plain(&x), output.height)];
     let mut partials = vec![0.0; 2 * gradient.padded_weights_len()];
     for partial in partials.chunks_exact_mut(gradient.padded_weights_len()) {
-        let half = output.height / 2;
+        // Not between the two rows of a pair.
+        let half = (output.height / 2).next_multiple_of(2) % output.height;
         for rows in [0..half, half..output.height] {
             gradient.weights(View::plain(&x), rows, &frame, &mut scratch, partial);
         }
     }
+    let partials = gradient.join(&mut partials);
     let mut found = vec![f32::NAN; weights.len()];
     for (tap, row) in found.chunks_exact_mut(output.channels).enumerate() {
-        gradient.reduce_tap(&partials, tap, row);
+        gradient.reduce_tap(partials, tap, row);
     }
     let twice: Vec<f64> = dw.iter().map(|value| 2.0 * value).collect();
     assert_close("weight gradient", kernels, &found, &twice);
@@ -211,6 +213,19 @@ proptest! {
     ) {
         let channels = [inputs, outputs];
         if let Some(geometry) = geometry(extent, channels, groups, kernel, stride, padding) {
+            check(geometry);
+        }
+    }
+
+    #[test]
+    fn a_convolution_by_tiles_is_the_sum_of_its_products(
+        extent in pair(2..=15),
+        inputs in 1usize..=4,
+        outputs in 1usize..=4,
+        padding in padding(),
+    ) {
+        let channels = [16 * inputs, 16 * outputs];
+        if let Some(geometry) = geometry(extent, channels, 1, [3, 3], [1, 1], padding) {
             check(geometry);
         }
     }

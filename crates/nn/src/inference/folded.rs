@@ -160,10 +160,18 @@ impl FoldedStep {
         let row_len = raw_rows * self.raw.width * self.raw.channels;
         let in_cache = (BAND_VALUES / row_len).clamp(1, rows);
         let macs = block.conv.map_or(0, |layer| layer.geometry.macs());
-        if threads == Threads::One || macs < MIN_SHARED_MACS {
-            return in_cache;
+        let band = match threads == Threads::One || macs < MIN_SHARED_MACS {
+            true => in_cache,
+            false => in_cache.min(rows.div_ceil(2 * rayon::current_num_threads())),
+        };
+        // With a band that began with the second row of a pair, the number of threads would
+        // show in the last bits.
+        let in_pairs = self.conv.as_ref().is_some_and(Convolution::goes_by_tiles);
+        if in_pairs {
+            band.next_multiple_of(2)
+        } else {
+            band
         }
-        in_cache.min(rows.div_ceil(2 * rayon::current_num_threads()))
     }
 
     /// Computes the rows of `y`, which begin with row `first` of an image.

@@ -102,6 +102,7 @@ macro_rules! instruction_set {
             use super::super::pool::{self, PoolCall};
             use super::super::simd::Simd;
             use super::super::tile::{self, ConvCall, ConvTile, WeightCall, WeightTile};
+            use super::super::winograd::{self, TileRow};
             use super::super::Kernels;
             use super::Elementwise;
 
@@ -112,6 +113,9 @@ macro_rules! instruction_set {
                 weight: [WEIGHT_1, WEIGHT_2, WEIGHT_3],
                 depthwise: DEPTHWISE,
                 depthwise_weight: DEPTHWISE_WEIGHT,
+                look,
+                see,
+                unsee,
                 max_pool: max_pool::<false>,
                 max_pool_scaled: max_pool::<true>,
                 elementwise: Elementwise { $($name),* },
@@ -126,7 +130,7 @@ macro_rules! instruction_set {
             const DEPTHWISE: &[DepthwiseTile] = tiles!(depthwise_conv, $depthwise);
             const DEPTHWISE_WEIGHT: &[DepthwiseWeightTile] = tiles!(depthwise_weight, $depthwise);
 
-            // SAFETY of the five calls: the contracts are those of the functions called.
+            // SAFETY of the eight calls: the contracts are those of the functions called.
 
             #[$attribute]
             unsafe fn conv<const P: usize, const V: usize>(call: &ConvCall) {
@@ -146,6 +150,21 @@ macro_rules! instruction_set {
             #[$attribute]
             unsafe fn depthwise_weight<const T: usize>(call: &WeightCall, x_tap: usize) {
                 unsafe { depthwise::weight::<$simd, T>(call, x_tap) }
+            }
+
+            #[$attribute]
+            unsafe fn look(call: &TileRow) {
+                unsafe { winograd::look::<$simd>(call) }
+            }
+
+            #[$attribute]
+            unsafe fn see(call: &TileRow) {
+                unsafe { winograd::see::<$simd>(call) }
+            }
+
+            #[$attribute]
+            unsafe fn unsee(call: &TileRow) {
+                unsafe { winograd::unsee::<$simd>(call) }
             }
 
             #[$attribute]

@@ -62,6 +62,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn sub(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vsubq_f32(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t {
         unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
     }

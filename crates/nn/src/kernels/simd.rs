@@ -38,6 +38,9 @@ pub(crate) trait Simd: Copy {
     /// `a + b`
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
+    /// `a - b`
+    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
     /// The larger of each pair; `b` if one is not a number.
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
@@ -103,6 +106,11 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector {
         std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| a[lane] - b[lane])
     }
 
     #[inline(always)]

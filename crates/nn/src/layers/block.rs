@@ -105,6 +105,8 @@ impl Bands {
         let row_len = shape.width * shape.channels;
         let fair = (n * shape.height).div_ceil(16);
         let band = (BAND_VALUES / row_len).min(fair).clamp(1, shape.height);
+        // Convolutions may compute rows in pairs.
+        let band = band.next_multiple_of(2);
         Self {
             images: n,
             rows: shape.height,

@@ -200,7 +200,8 @@ impl ConvState {
             self.backward_images(context, source, input, dx)
         };
         let channels = self.layer.geometry.output.channels;
-        let partials = &self.partials[..n_chunks * self.gradient.padded_weights_len()];
+        let partials = &mut self.partials[..n_chunks * self.gradient.padded_weights_len()];
+        let partials = self.gradient.join(partials);
         let taps = learned[network.range_of(self.layer.weight)].par_chunks_mut(channels);
         taps.with_min_len(32)
             .enumerate()
@@ -311,7 +312,7 @@ impl ImagePass<'_> {
         let gradient = self.gradient;
         let input_len = gradient.input_len();
         let lengths = Lengths {
-            image: gradient.scratch_len(input, self.band()),
+            image: gradient.scratch_len(input, gradient.rows_at_a_time()),
             frame: gradient.framed_len(),
             row: self.source.row_len(),
             sums: period(self.source.raw_shape.channels),
@@ -324,7 +325,7 @@ impl ImagePass<'_> {
                 self.run_image(first + index, input.part(image), &mut scratch, dw);
                 if let Some((dx, arrival)) = &mut dx {
                     let dx = &mut dx[index * input_len..(index + 1) * input_len];
-                    gradient.input(scratch.frame, dx, finish(*arrival));
+                    gradient.input(scratch.frame, scratch.image, dx, finish(*arrival));
                 }
             }
             fold(scratch.sums[0], d_bias);
@@ -335,8 +336,9 @@ impl ImagePass<'_> {
     /// a few rows at a time, so that they are still in the cache.
     fn run_image(&self, image: usize, input: View<'_>, scratch: &mut Buffers<'_>, dw: &mut [f32]) {
         let n_rows = self.source.raw_shape.height;
-        for start in (0..n_rows).step_by(self.band()) {
-            let rows = start..(start + self.band()).min(n_rows);
+        let band = self.gradient.rows_at_a_time();
+        for start in (0..n_rows).step_by(band) {
+            let rows = start..(start + band).min(n_rows);
             for row in rows.clone() {
                 let values = self.gradient.row_mut(scratch.frame, row);
                 self.source.row(image, row, scratch.row, values);
@@ -347,12 +349,6 @@ impl ImagePass<'_> {
             self.gradient
                 .weights(input, rows, scratch.frame, scratch.image, dw);
         }
-    }
-
-    /// Rows of the result that are worked on at a time.
-    fn band(&self) -> usize {
-        const BAND_VALUES: usize = 16 * 1024;
-        (BAND_VALUES / self.source.row_len()).clamp(4, 16)
     }
 }
 

@@ -1,0 +1,524 @@
+//! Convolutions of 3×3 by fewer products: Winograd's minimal filtering, F(2×2, 3×3).
+//!
+//! Two by two pixels see 4×4 values. These are transformed, and so are the nine
+//! weights, to sixteen *frequencies* each; of each frequency, all tiles of pixels times
+//! all weights are one matrix product, and what comes of those is transformed back
+//! (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). That
+//! takes 16 products where 36 stood, and additions beside; rounding grows a little. The
+//! gradient of the weights is worked out through the same transforms, turned around.
+//!
+//! The products are those of [`super::conv`]; the transforms are here, a vector of
+//! channels at a time.
+
+use super::Kernels;
+use super::conv::{Grid, PackedWeights};
+use super::simd::Simd;
+use super::tile::{Finish, Taps, finish_vector};
+use crate::buffer::Buffer;
+
+/// Values that a transformed tile has.
+pub(crate) const FREQUENCIES: usize = 16;
+
+/// Tiles of which one matrix product is made, at least, if there are as many: weights
+/// are read once for all of them.
+const MIN_TILES: usize = 24;
+
+/// The transformed weights of a convolution of 3×3, all of whose channels are whole
+/// vectors.
+#[derive(Debug, Clone)]
+pub(crate) struct WinogradWeights {
+    /// By frequency, each `[input, output]`.
+    frequencies: Vec<PackedWeights>,
+    bias: Buffer,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl WinogradWeights {
+    /// Room for the weights of so many channels.
+    pub(crate) fn new(kernels: &Kernels, inputs: usize, outputs: usize) -> Self {
+        let one = PackedWeights::new(kernels, inputs, outputs);
+        Self {
+            frequencies: vec![one; FREQUENCIES],
+            bias: Buffer::zeros(outputs),
+            inputs,
+            outputs,
+        }
+    }
+
+    /// Takes over weights: `weight(tap, input, row)` writes those of all outputs, for the
+    /// nine taps row by row.
+    pub(crate) fn pack(&mut self, weight: impl Fn(usize, usize, &mut [f32])) {
+        let mut taps = vec![0.0; 9 * self.outputs];
+        let mut transformed = vec![0.0; FREQUENCIES * self.inputs * self.outputs];
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        for input in 0..inputs {
+            for (tap, row) in taps.chunks_exact_mut(outputs).enumerate() {
+                weight(tap, input, row);
+            }
+            for frequency in 0..FREQUENCIES {
+                let at = (frequency * inputs + input) * outputs;
+                let row = &mut transformed[at..at + outputs];
+                let (down, across) = (FILTERS[frequency / 4], FILTERS[frequency % 4]);
+                for (tap, taps) in taps.chunks_exact(outputs).enumerate() {
+                    let share = down[tap / 3] * across[tap % 3];
+                    if share != 0.0 {
+                        for (sum, weight) in row.iter_mut().zip(taps) {
+                            *sum += share * weight;
+                        }
+                    }
+                }
+            }
+        }
+        let matrices = transformed.chunks_exact(inputs * outputs);
+        for (packed, matrix) in self.frequencies.iter_mut().zip(matrices) {
+            packed.pack(|input, first, row| {
+                row.copy_from_slice(&matrix[input * outputs + first..][..row.len()]);
+            });
+        }
+    }
+
+    /// Takes over the bias.
+    pub(crate) fn set_bias(&mut self, bias: &[f32]) {
+        self.bias.copy_from_slice(bias);
+    }
+}
+
+/// What four frequencies are made of three weights in a line.
+const FILTERS: [[f32; 3]; 4] = [
+    [1.0, 0.0, 0.0],
+    [0.5, 0.5, 0.5],
+    [0.5, -0.5, 0.5],
+    [0.0, 0.0, 1.0],
+];
+
+/// How the pixels of a grid fall into tiles.
+#[derive(Debug, Clone, Copy)]
+struct Tiles {
+    rows: usize,
+    columns: usize,
+    /// Rows of tiles that are worked on together.
+    rows_at_once: usize,
+}
+
+impl Tiles {
+    fn of(rows: usize, columns: usize) -> Self {
+        let (rows, columns) = (rows.div_ceil(2), columns.div_ceil(2));
+        Self {
+            rows,
+            columns,
+            rows_at_once: MIN_TILES.div_ceil(columns.max(1)).min(rows),
+        }
+    }
+
+    /// The most that are worked on together.
+    fn at_once(&self) -> usize {
+        self.rows_at_once * self.columns
+    }
+}
+
+/// The rows or columns that so many pixels in a line see, in whole tiles.
+pub(crate) fn seen_by(pixels: usize) -> usize {
+    pixels.next_multiple_of(2) + 2
+}
+
+/// How many values [`Kernels::winograd`] wants as scratch for so many pixels.
+pub(crate) fn scratch_len(rows: usize, columns: usize, inputs: usize, outputs: usize) -> usize {
+    FREQUENCIES * Tiles::of(rows, columns).at_once() * (inputs + outputs)
+}
+
+/// How many values [`Kernels::winograd_weight`] wants as scratch for so many pixels.
+pub(crate) fn weight_scratch_len(
+    rows: usize,
+    columns: usize,
+    inputs: usize,
+    outputs: usize,
+) -> usize {
+    FREQUENCIES * rows.div_ceil(2) * columns.div_ceil(2) * (inputs + outputs)
+}
+
+/// The pointers of one row of tiles, one vector of channels each.
+pub(super) struct TileRow {
+    /// The first pixel's values.
+    pixels: *const f32,
+    results: *mut f32,
+    row: usize,
+    column: usize,
+    /// Frequencies of the first tile.
+    tiles: *mut f32,
+    frequency: usize,
+    tile: usize,
+    n_tiles: usize,
+    n_vectors: usize,
+    bias: *const f32,
+    /// Pixels that there are, of two rows and of the columns of all tiles.
+    n_rows: usize,
+    n_columns: usize,
+    finish: Finish,
+}
+
+/// A transform with its instructions chosen.
+pub(super) type TileRowKernel = unsafe fn(&TileRow);
+
+// Everything below is inlined into functions that are compiled for the instructions of
+// `S`, and so there are no closures in it and no array is mapped: these would not be.
+
+/// What four neighbors become: their sums and differences that stand for two pixels.
+#[inline(always)]
+unsafe fn sight<S: Simd>(seen: [S::Vector; 4]) -> [S::Vector; 4] {
+    let [a, b, c, d] = seen;
+    // SAFETY: the caller's.
+    unsafe { [S::sub(a, c), S::add(b, c), S::sub(c, b), S::sub(b, d)] }
+}
+
+/// The two pixels that four frequencies stand for.
+#[inline(always)]
+unsafe fn pixels<S: Simd>(frequencies: [S::Vector; 4]) -> [S::Vector; 2] {
+    let [a, b, c, d] = frequencies;
+    // SAFETY: the caller's.
+    unsafe { [S::add(a, S::add(b, c)), S::sub(S::sub(b, c), d)] }
+}
+
+/// The gradients of four frequencies from those of two pixels.
+#[inline(always)]
+unsafe fn spread<S: Simd>(gradients: [S::Vector; 2]) -> [S::Vector; 4] {
+    let [a, b] = gradients;
+    // SAFETY: the caller's.
+    unsafe { [a, S::add(a, b), S::sub(a, b), S::sub(S::splat(0.0), b)] }
+}
+
+/// As many vectors as an array has, `step` values from each to the next.
+#[inline(always)]
+unsafe fn load_each<S: Simd, const N: usize>(from: *const f32, step: usize) -> [S::Vector; N] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut vectors = [S::splat(0.0); N];
+        for (index, vector) in vectors.iter_mut().enumerate() {
+            *vector = S::load(from.add(index * step));
+        }
+        vectors
+    }
+}
+
+/// Transforms what the pixels of each tile see, 4×4 values.
+///
+/// # Safety
+///
+/// The processor has the instructions of `S`; `pixels` is readable for four rows of
+/// `2 · n_tiles + 2` columns, and `tiles` writable for all frequencies of all tiles.
+#[inline(always)]
+pub(super) unsafe fn look<S: Simd>(call: &TileRow) {
+    // SAFETY: the loops stay within the extents that this function's contract names.
+    unsafe {
+        for vector in 0..call.n_vectors {
+            let mut seen = call.pixels.add(vector * S::LANES);
+            let mut columns = [[S::splat(0.0); 4]; 4];
+            columns[2] = sight::<S>(load_each::<S, 4>(seen, call.row));
+            columns[3] = sight::<S>(load_each::<S, 4>(seen.add(call.column), call.row));
+            for tile in 0..call.n_tiles {
+                // Neighboring tiles share two columns.
+                seen = seen.add(2 * call.column);
+                columns[0] = columns[2];
+                columns[1] = columns[3];
+                columns[2] = sight::<S>(load_each::<S, 4>(seen, call.row));
+                columns[3] = sight::<S>(load_each::<S, 4>(seen.add(call.column), call.row));
+                let to = call.tiles.add(tile * call.tile + vector * S::LANES);
+                for row in 0..4 {
+                    let [a, b, c, d] = columns;
+                    let across = sight::<S>([a[row], b[row], c[row], d[row]]);
+                    for (column, &value) in across.iter().enumerate() {
+                        S::store(value, to.add((4 * row + column) * call.frequency));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms frequencies back to the pixels of each tile, 2×2 values.
+///
+/// # Safety
+///
+/// The processor has the instructions of `S`; `tiles` is readable for all frequencies
+/// of all tiles, `bias` for all vectors, and `results` is writable (for
+/// [`Finish::Add`] also readable) for `n_rows` rows of `n_columns` pixels.
+#[inline(always)]
+pub(super) unsafe fn see<S: Simd>(call: &TileRow) {
+    // SAFETY: the loops stay within the extents that this function's contract names.
+    unsafe {
+        for tile in 0..call.n_tiles {
+            for vector in 0..call.n_vectors {
+                let from = call.tiles.add(tile * call.tile + vector * S::LANES);
+                let mut columns = [[S::splat(0.0); 2]; 4];
+                for (index, column) in columns.iter_mut().enumerate() {
+                    let from = from.add(index * call.frequency);
+                    *column = pixels::<S>(load_each::<S, 4>(from, 4 * call.frequency));
+                }
+                let [a, b, c, d] = columns;
+                let bias = S::load(call.bias.add(vector * S::LANES));
+                let first = call.results.add(2 * tile * call.column + vector * S::LANES);
+                for row in 0..call.n_rows {
+                    let found = pixels::<S>([a[row], b[row], c[row], d[row]]);
+                    let to = first.add(row * call.row);
+                    let (left, right) = (S::add(found[0], bias), S::add(found[1], bias));
+                    finish_vector::<S>(left, S::LANES, to, call.finish);
+                    if 2 * tile + 1 < call.n_columns {
+                        finish_vector::<S>(right, S::LANES, to.add(call.column), call.finish);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the gradient of the pixels of each tile, 2×2 values, to frequencies.
+///
+/// # Safety
+///
+/// The processor has the instructions of `S`; `pixels` is readable for two rows of
+/// `2 · n_tiles` columns, and `tiles` writable for all frequencies of all tiles.
+#[inline(always)]
+pub(super) unsafe fn unsee<S: Simd>(call: &TileRow) {
+    // SAFETY: the loops stay within the extents that this function's contract names.
+    unsafe {
+        for tile in 0..call.n_tiles {
+            for vector in 0..call.n_vectors {
+                let from = call.pixels.add(2 * tile * call.column + vector * S::LANES);
+                let left = spread::<S>(load_each::<S, 2>(from, call.row));
+                let right = spread::<S>(load_each::<S, 2>(from.add(call.column), call.row));
+                let to = call.tiles.add(tile * call.tile + vector * S::LANES);
+                for row in 0..4 {
+                    let across = spread::<S>([left[row], right[row]]);
+                    for (column, &value) in across.iter().enumerate() {
+                        S::store(value, to.add((4 * row + column) * call.frequency));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Kernels {
+    /// Whether a convolution of 3×3 with so many channels can go by tiles: vectors have
+    /// to be whole, and products many enough to be worth the transforms.
+    pub(crate) fn tiles_channels(&self, inputs: usize, outputs: usize) -> bool {
+        let fits = |channels: usize| channels >= 16 && channels.is_multiple_of(self.lanes());
+        fits(inputs) && fits(outputs)
+    }
+
+    /// The convolution of a grid of pixels with a kernel of 3×3 and no stride.
+    ///
+    /// `x` is seen in whole tiles: [`seen_by`] so many rows and columns.
+    ///
+    /// # Panics
+    ///
+    /// If a tile sees or a pixel lies beyond the end of its slice, or `scratch` is shorter
+    /// than [`scratch_len`].
+    pub(crate) fn winograd(
+        &self,
+        x: &[f32],
+        grid: Grid,
+        weights: &WinogradWeights,
+        scratch: &mut [f32],
+        y: &mut [f32],
+        finish: Finish,
+    ) {
+        let WinogradWeights {
+            inputs, outputs, ..
+        } = *weights;
+        if grid.rows == 0 || grid.columns == 0 {
+            return;
+        }
+        self.check_sight(x, grid, inputs);
+        let last_y = (grid.rows - 1) * grid.y_row + (grid.columns - 1) * grid.y_column;
+        assert!(
+            last_y + outputs <= y.len(),
+            "a pixel lies beyond the result"
+        );
+        assert!(self.tiles_channels(inputs, outputs), "whole vectors");
+        let tiles = Tiles::of(grid.rows, grid.columns);
+        for first in (0..tiles.rows).step_by(tiles.rows_at_once) {
+            let n_rows = tiles.rows_at_once.min(tiles.rows - first);
+            let n_tiles = n_rows * tiles.columns;
+            let (seen, rest) = scratch.split_at_mut(FREQUENCIES * n_tiles * inputs);
+            let products = &mut rest[..FREQUENCIES * n_tiles * outputs];
+            self.look_at_rows(x, grid, tiles, first..first + n_rows, inputs, seen);
+            let frequencies = seen
+                .chunks_exact(n_tiles * inputs)
+                .zip(products.chunks_exact_mut(n_tiles * outputs));
+            for ((seen, product), weights) in frequencies.zip(&weights.frequencies) {
+                let grid = line(n_tiles, inputs, outputs);
+                self.conv(seen, grid, run(inputs), weights, product, Finish::Write);
+            }
+            for row in 0..n_rows {
+                let pixel_row = 2 * (first + row);
+                let call = TileRow {
+                    pixels: std::ptr::null(),
+                    results: y[pixel_row * grid.y_row..].as_mut_ptr(),
+                    row: grid.y_row,
+                    column: grid.y_column,
+                    tiles: products[row * tiles.columns * outputs..].as_mut_ptr(),
+                    frequency: n_tiles * outputs,
+                    tile: outputs,
+                    n_tiles: tiles.columns,
+                    n_vectors: outputs / self.lanes(),
+                    bias: weights.bias.as_ptr(),
+                    n_rows: 2.min(grid.rows - pixel_row),
+                    n_columns: grid.columns,
+                    finish,
+                };
+                // SAFETY: `Kernels` exist only for processors that have the instructions. The
+                // assertions above bound where the last pixel lies, and that outputs, of which
+                // there are as many biases, are whole vectors; `products` has all frequencies
+                // of `n_tiles`.
+                unsafe { (self.see)(&call) };
+            }
+        }
+    }
+
+    /// Adds to `sums`, `[frequency, input, output]`, the gradient of the transformed
+    /// weights of [`Kernels::winograd`] from one image; [`shares_of_tap`] says how that of the
+    /// weights follows.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`, `grid`: as there
+    /// - `dy`: the gradient of the result, at the `y` places of `grid` and, if their number
+    ///   is odd, zeros or what else shall count in one row and column more
+    ///
+    /// # Panics
+    ///
+    /// As there, with [`weight_scratch_len`] and `FREQUENCIES · inputs · outputs` sums.
+    pub(crate) fn winograd_weight(
+        &self,
+        x: &[f32],
+        grid: Grid,
+        dy: &[f32],
+        (inputs, outputs): (usize, usize),
+        scratch: &mut [f32],
+        sums: &mut [f32],
+    ) {
+        if grid.rows == 0 || grid.columns == 0 {
+            return;
+        }
+        self.check_sight(x, grid, inputs);
+        let [rows, columns] = [grid.rows, grid.columns].map(|n| n.next_multiple_of(2));
+        let last_y = (rows - 1) * grid.y_row + (columns - 1) * grid.y_column;
+        assert!(
+            last_y + outputs <= dy.len(),
+            "a pixel lies beyond the gradient"
+        );
+        assert!(self.tiles_channels(inputs, outputs), "whole vectors");
+        assert_eq!(sums.len(), FREQUENCIES * inputs * outputs, "room for all");
+        let tiles = Tiles {
+            rows_at_once: rows / 2,
+            ..Tiles::of(grid.rows, grid.columns)
+        };
+        let n_tiles = tiles.at_once();
+        let (seen, rest) = scratch.split_at_mut(FREQUENCIES * n_tiles * inputs);
+        let spread = &mut rest[..FREQUENCIES * n_tiles * outputs];
+        self.look_at_rows(x, grid, tiles, 0..tiles.rows, inputs, seen);
+        for row in 0..tiles.rows {
+            let call = TileRow {
+                pixels: dy[2 * row * grid.y_row..].as_ptr(),
+                results: std::ptr::null_mut(),
+                row: grid.y_row,
+                column: grid.y_column,
+                tiles: spread[row * tiles.columns * outputs..].as_mut_ptr(),
+                frequency: n_tiles * outputs,
+                tile: outputs,
+                n_tiles: tiles.columns,
+                n_vectors: outputs / self.lanes(),
+                bias: std::ptr::null(),
+                n_rows: 2,
+                n_columns: columns,
+                finish: Finish::Write,
+            };
+            // SAFETY: `Kernels` exist only for processors that have the instructions. The
+            // assertions above bound the last pixel in whole tiles, and that outputs are
+            // whole vectors; `spread` has all frequencies of `n_tiles`.
+            unsafe { (self.unsee)(&call) };
+        }
+        let frequencies = seen
+            .chunks_exact(n_tiles * inputs)
+            .zip(spread.chunks_exact(n_tiles * outputs))
+            .zip(sums.chunks_exact_mut(inputs * outputs));
+        for ((seen, spread), sums) in frequencies {
+            let grid = line(n_tiles, inputs, outputs);
+            self.conv_weight(seen, grid, run(inputs), spread, outputs, sums);
+        }
+    }
+
+    /// Checks that all tiles see values of `x`.
+    fn check_sight(&self, x: &[f32], grid: Grid, inputs: usize) {
+        let (rows, columns) = (seen_by(grid.rows), seen_by(grid.columns));
+        let last = (rows - 1) * grid.x_row + (columns - 1) * grid.x_column;
+        assert!(last + inputs <= x.len(), "a tile sees beyond the image");
+    }
+
+    /// The frequencies of some rows of tiles, `[frequency, tile, input]`.
+    fn look_at_rows(
+        &self,
+        x: &[f32],
+        grid: Grid,
+        tiles: Tiles,
+        rows: std::ops::Range<usize>,
+        inputs: usize,
+        seen: &mut [f32],
+    ) {
+        let n_tiles = rows.len() * tiles.columns;
+        assert_eq!(seen.len(), FREQUENCIES * n_tiles * inputs, "room for all");
+        for (index, row) in rows.enumerate() {
+            let call = TileRow {
+                pixels: x[2 * row * grid.x_row..].as_ptr(),
+                results: std::ptr::null_mut(),
+                row: grid.x_row,
+                column: grid.x_column,
+                tiles: seen[index * tiles.columns * inputs..].as_mut_ptr(),
+                frequency: n_tiles * inputs,
+                tile: inputs,
+                n_tiles: tiles.columns,
+                n_vectors: inputs / self.lanes(),
+                bias: std::ptr::null(),
+                n_rows: 4,
+                n_columns: 2 * tiles.columns + 2,
+                finish: Finish::Write,
+            };
+            // SAFETY: `Kernels` exist only for processors that have the instructions. Callers
+            // have checked what all tiles of the grid see, and that inputs are whole vectors;
+            // `seen` has all frequencies of `n_tiles`.
+            unsafe { (self.look)(&call) };
+        }
+    }
+}
+
+/// Tiles one after the other, for a matrix product.
+fn line(n_tiles: usize, inputs: usize, outputs: usize) -> Grid {
+    Grid {
+        rows: 1,
+        columns: n_tiles,
+        x_row: 0,
+        x_column: inputs,
+        y_row: 0,
+        y_column: outputs,
+    }
+}
+
+/// What a tile sees of one frequency.
+fn run(inputs: usize) -> Taps {
+    Taps {
+        rows: 1,
+        row_stride: 0,
+        segments: 1,
+        segment_stride: 0,
+        run: inputs,
+    }
+}
+
+/// The frequencies that the gradient of one of the nine taps is made of, and their shares.
+pub(crate) fn shares_of_tap(tap: usize) -> impl Iterator<Item = (usize, f32)> {
+    let share =
+        move |frequency: usize| FILTERS[frequency / 4][tap / 3] * FILTERS[frequency % 4][tap % 3];
+    let shares = (0..FREQUENCIES).map(move |frequency| (frequency, share(frequency)));
+    shares.filter(|(_, share)| *share != 0.0)
+}
