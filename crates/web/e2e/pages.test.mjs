@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { browse, clipOf, heard, scratch, screenshot, serve } from "./support.mjs";
+import { begunRun, browse, clipOf, epoch, heard, scratch, screenshot, serve, tell } from "./support.mjs";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const LIMIT_BYTES = 150_000;
@@ -20,6 +20,10 @@ let server;
 let browser;
 before(async () => {
   server = await serve();
+  // Something to compare the demo's run with.
+  const run = await begunRun(server, "another");
+  for (const step of [1, 2, 4]) await epoch(server, run, step);
+  await tell(server, "runs/update", { run_id: run, status: "FINISHED", end_time: Date.now() });
   browser = await browse();
 });
 after(async () => {
@@ -53,7 +57,6 @@ async function addresses() {
   await page.goto(server.address + found.get("pipelines-one"));
   const lineage = await page.locator("main a[href^='/pipelines/lineage/']").first().getAttribute("href");
   found.set("lineage", lineage);
-  found.set("login", "/login");
   await page.context().close();
   return found;
 }
@@ -122,6 +125,13 @@ test("who is asked for a token can give it, and is told when it is wrong", async
   await page.getByLabel("Token").fill("0123456789abcdef-viewer");
   await page.keyboard.press("Enter");
   await page.waitForURL("**/runs");
+  await page.goto(`${guarded.address}/login`);
+  await page.getByText("You are logged in as a viewer").waitFor();
+  for (const theme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme: theme });
+    assert.deepEqual(await serious(page), []);
+  }
+  await screenshot(page, "login");
   // A viewer looks and classifies; what changes something is refused in words.
   await page.goto(guarded.address);
   await page.setInputFiles("#files", clipOf("owl"));

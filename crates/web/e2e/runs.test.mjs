@@ -2,7 +2,7 @@
 // is one of an MLflow client's, told epoch by epoch.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { browse, screenshot, serve } from "./support.mjs";
+import { begunRun, browse, epoch, screenshot, serve, tell } from "./support.mjs";
 
 let server;
 let browser;
@@ -15,20 +15,6 @@ after(async () => {
   await server?.stop();
 });
 
-async function tell(path, body) {
-  const response = await fetch(`${server.address}/api/2.0/mlflow/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  const told = await response.json();
-  assert.ok(response.ok, JSON.stringify(told));
-  return told;
-}
-
-const epoch = (run_id, step) => tell("runs/log-batch", {
-  run_id,
-  metrics: [
-    ["loss", 1 / step], ["val_loss", 1.25 / step], ["val_accuracy", 1 - 0.5 / step],
-  ].map(([key, value]) => ({ key, value, step, timestamp: Date.now() })),
-});
-
 /** What stands beside a curve's name: its last value. */
 const isLast = (page, name, value) => page.waitForFunction(([name, value]) => {
   const entry = [...document.querySelectorAll(".legend li")].find((entry) => entry.textContent.startsWith(name) && entry.querySelector("output"));
@@ -36,21 +22,20 @@ const isLast = (page, name, value) => page.waitForFunction(([name, value]) => {
 }, [name, value], { timeout: 15_000 });
 
 test("a run's curves grow while its page is open, until it ends", async () => {
-  const { run } = await tell("runs/create", { experiment_id: "0", run_name: "under way", start_time: Date.now() });
-  const { run_id } = run.info;
-  await epoch(run_id, 1);
+  const run = await begunRun(server, "under way");
+  await epoch(server, run, 1);
   const page = await browser.page();
-  await page.goto(`${server.address}/runs/${run_id}`);
+  await page.goto(`${server.address}/runs/${run}`);
   assert.match(await page.locator("#curves ~ .live-mark, .section-head .live-mark").first().innerText(), /live/);
-  for (const step of [2, 4, 5]) await epoch(run_id, step);
+  for (const step of [2, 4, 5]) await epoch(server, run, step);
   await isLast(page, "val_loss", "0.25");
   await isLast(page, "val_accuracy", "0.9");
-  await epoch(run_id, 10);
+  await epoch(server, run, 10);
   await isLast(page, "val_loss", "0.125");
   // Figures of the page follow as well.
   await page.waitForFunction(() => document.querySelector("[data-part=metrics]").textContent.includes("0.95"), undefined, { timeout: 15_000 });
   await screenshot(page, "run-live");
-  await tell("runs/update", { run_id, status: "FINISHED", end_time: Date.now() });
+  await tell(server, "runs/update", { run_id: run, status: "FINISHED", end_time: Date.now() });
   await page.getByText("The run has ended.").waitFor({ timeout: 15_000 });
   await page.waitForFunction(() => [...document.querySelectorAll(".live-mark")].every((mark) => mark.hidden || mark.offsetParent === null), undefined, { timeout: 15_000 });
   await page.context().close();

@@ -40,6 +40,27 @@ export async function serve({ home: where = home, args = [] } = {}) {
   };
 }
 
+/** Tells the server something as an MLflow client would. */
+export async function tell(server, path, body) {
+  const response = await fetch(`${server.address}/api/2.0/mlflow/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const told = await response.json();
+  assert.ok(response.ok, JSON.stringify(told));
+  return told;
+}
+
+/** A run of an MLflow client that has begun; returns its identifier. */
+export async function begunRun(server, run_name) {
+  const { run } = await tell(server, "runs/create", { experiment_id: "0", run_name, start_time: Date.now() });
+  return run.info.run_id;
+}
+
+/** Tells what a run has learned after an epoch. */
+export const epoch = (server, run_id, step) => tell(server, "runs/log-batch", {
+  run_id,
+  metrics: Object.entries({ loss: 1 / step, val_loss: 1.25 / step, val_accuracy: 1 - 0.5 / step })
+    .map(([key, value]) => ({ key, value, step, timestamp: Date.now() })),
+});
+
 /** A wire between a browser and the server, which can be cut, mended and stopped up. */
 export async function wire(address) {
   const ends = new Set();

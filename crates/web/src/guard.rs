@@ -103,9 +103,11 @@ fn api_error(refusal: Refusal) -> ApiError {
         Refusal::ForeignOrigin => {
             ApiError::Forbidden("pages of other sites may not do this".to_owned())
         }
-        Refusal::NeedsEditor => {
-            ApiError::Forbidden("your token is a viewer's, and this changes something".to_owned())
-        }
+        Refusal::NeedsEditor => ApiError::Forbidden(
+            "your token is a viewer's, and this changes something; log in with an editor's \
+                 at /login"
+                .to_owned(),
+        ),
     }
 }
 

@@ -19,6 +19,9 @@ const FILTER_REACH: Seconds = Seconds(0.015);
 /// silence stays dark.
 const QUIETEST_DB: f32 = -50.0;
 
+/// Where the scale begins: the first sound may be a quiet one before a loud one.
+const FIRST_DB: f32 = -20.0;
+
 /// How fast the scale follows when it gets quieter.
 const DECAY_DB_PER_SECOND: f32 = 2.0;
 
@@ -62,15 +65,15 @@ impl Columns {
             .map(|i| (step * i as f32).sin())
             .collect();
         let range = extractor.extract(&tone)?.range();
-        let quietest = range.map_or(0.0, |(_, full)| full) + QUIETEST_DB;
+        let full_scale = range.map_or(0.0, |(_, full)| full);
         Ok(Self {
             margin: reach.div_ceil(config.hop_length()) as u64,
             extractor,
             rate,
             next: 0,
             origin: 0,
-            loudest: quietest,
-            quietest,
+            loudest: full_scale + FIRST_DB,
+            quietest: full_scale + QUIETEST_DB,
         })
     }
 

@@ -4,10 +4,10 @@
 use askama::Template;
 use axum::Router;
 use axum::extract::{Form, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use biophony_tracking::server::TOKEN_COOKIE;
+use biophony_tracking::server::{Role, TOKEN_COOKIE};
 use serde::Deserialize;
 
 use super::{Frame, render};
@@ -43,10 +43,24 @@ struct LoginPage {
     next: String,
     /// Whether a wrong token was given just now.
     was_wrong: bool,
+    /// What this browser's token allows already.
+    known_as: Option<&'static str>,
 }
 
-async fn ask(Query(Goal { next }): Query<Goal>) -> Response {
-    page(next, false)
+async fn ask(
+    State(state): State<WebState>,
+    headers: HeaderMap,
+    Query(Goal { next }): Query<Goal>,
+) -> Response {
+    if !state.access().asks_for_tokens() {
+        return Redirect::to(own_path(&next)).into_response();
+    }
+    let role = state.access().admit(&Method::GET, &headers, true).ok();
+    let known_as = role.map(|role| match role {
+        Role::Viewer => "a viewer, who looks and classifies",
+        Role::Editor => "an editor, who may change things",
+    });
+    page(next, false, known_as)
 }
 
 async fn log_in(
@@ -56,7 +70,7 @@ async fn log_in(
 ) -> Response {
     let token = presented.token.trim();
     if state.access().asks_for_tokens() && state.access().role_of(token).is_none() {
-        let mut response = page(presented.next, true);
+        let mut response = page(presented.next, true, None);
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         return response;
     }
@@ -69,11 +83,12 @@ async fn log_out(State(state): State<WebState>, headers: HeaderMap) -> Response 
     with_cookie(&state, &headers, cookie, "/login")
 }
 
-fn page(next: String, was_wrong: bool) -> Response {
+fn page(next: String, was_wrong: bool, known_as: Option<&'static str>) -> Response {
     render(&LoginPage {
         frame: Frame::new("Log in", ""),
         next,
         was_wrong,
+        known_as,
     })
 }
 

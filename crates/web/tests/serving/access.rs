@@ -32,7 +32,7 @@ fn with_token(state: &WebState, method: &str, path: &str, token: &str) -> Answer
 fn every_answer_carries_headers_that_bind_the_browser() {
     let place = Place::with_champion();
     let state = place.state();
-    for path in ["/", "/login", "/nowhere"] {
+    for path in ["/", "/models", "/nowhere"] {
         let page = get(&state, path);
         let policy = page.header("content-security-policy");
         assert!(
@@ -229,6 +229,14 @@ fn a_browser_logs_in_once_and_out_again() {
     let right = log_in(format!("token={VIEWER}&next=%2Fruns"));
     assert_eq!(
         (right.status.as_u16(), right.header("location")),
+        (303, "/runs")
+    );
+    let known = with_token(&state, "GET", "/login", VIEWER);
+    assert!(known.text().contains("You are logged in as a viewer"));
+    // Where nobody is asked, there is nothing to log in to.
+    let open = get(&Place::with_champion().state(), "/login?next=/runs");
+    assert_eq!(
+        (open.status.as_u16(), open.header("location")),
         (303, "/runs")
     );
     let cookie = right.header("set-cookie").to_owned();

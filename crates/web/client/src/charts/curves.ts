@@ -126,7 +126,7 @@ class Panel {
         scales: { x: { time: false } },
         axes: [
           { ...axis, label: this.#chart.x, labelSize: 18, labelFont: axis.font, size: 24, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000] },
-          { ...axis, size: 48, values: (_, marks) => marks.map(figure) },
+          { ...axis, size: 48, values: (_, marks) => marks.map((mark) => String(Number(mark.toPrecision(4)))) },
         ],
         series: [
           {},
