@@ -25,7 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::client::Client;
+use crate::client::{Client, Tally};
 use crate::error::WebError;
 use crate::router::app;
 use crate::state::WebState;
@@ -156,6 +156,7 @@ async fn serve(
     let grace = state.limits().grace;
     let connections = Arc::new(Semaphore::new(state.limits().connections));
     let app = app(state.clone());
+    let tally = Tally::default();
     // Every connection holds a sender: when all are gone, so are the connections.
     let (alive, mut ended) = mpsc::channel::<()>(1);
     let mut stopped = pin!(stopped);
@@ -172,12 +173,18 @@ async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let client = Client::at(peer.ip());
+                // One client leaves connections for others.
+                let most = state.limits().connections.div_ceil(2) as u64;
+                let most = if client.is_local() { u64::MAX } else { most };
+                let Some(held) = tally.hold(client, 1, most) else {
+                    continue;
+                };
                 let connection =
                     connection(stream, client, tls.clone(), app.clone(), state.clone());
                 let alive = alive.clone();
                 tokio::spawn(async move {
                     connection.await;
-                    drop((permit, alive));
+                    drop((permit, alive, held));
                 });
             }
             Err(_) => tokio::time::sleep(BREATHER).await,

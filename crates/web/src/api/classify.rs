@@ -82,7 +82,11 @@ impl Asked {
         body: Body,
         filename: String,
     ) -> Result<Value, ApiError> {
-        let upload = self.state.budget().receive_body(headers, body).await?;
+        let upload = self
+            .state
+            .budget()
+            .receive_body(self.client, headers, body)
+            .await?;
         self.about(upload, filename).await
     }
 
@@ -123,7 +127,7 @@ impl Asked {
     }
 
     async fn receive_part(&self, part: Field<'_>) -> Result<Upload, ApiError> {
-        self.state.budget().receive(None, part).await
+        self.state.budget().receive(self.client, None, part).await
     }
 
     /// Classifies one file where sounds are classified.

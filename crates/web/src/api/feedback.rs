@@ -43,7 +43,7 @@ async fn feedback(State(state): State<WebState>, request: Request) -> Result<Res
     let client = Client::of(request.extensions(), request.headers());
     let form = Multipart::from_request(request, &()).await;
     let form = form.map_err(|error| ApiError::BadRequest(error.body_text()))?;
-    let mut form = read(&state, form).await?;
+    let mut form = read(&state, client, form).await?;
     let (upload, filename) = form.file.take().ok_or_else(|| lacks("file"))?;
     let label = Label::try_from(form.text("label")?)?;
     let correct = match form.text("correct")? {
@@ -77,7 +77,11 @@ async fn feedback(State(state): State<WebState>, request: Request) -> Result<Res
     Ok((StatusCode::CREATED, Json(json!({ "path": path }))).into_response())
 }
 
-async fn read(state: &WebState, mut multipart: Multipart) -> Result<Form, ApiError> {
+async fn read(
+    state: &WebState,
+    client: Client,
+    mut multipart: Multipart,
+) -> Result<Form, ApiError> {
     let bad = |error: MultipartError| ApiError::BadRequest(error.body_text());
     let mut form = Form::default();
     while let Some(mut part) = multipart.next_field().await.map_err(bad)? {
@@ -90,7 +94,7 @@ async fn read(state: &WebState, mut multipart: Multipart) -> Result<Form, ApiErr
                     .chars()
                     .take(200)
                     .collect();
-                form.file = Some((state.budget().receive(None, part).await?, filename));
+                form.file = Some((state.budget().receive(client, None, part).await?, filename));
             }
             "label" | "predicted" | "correct" | "model_version" => {
                 let mut text = Vec::new();

@@ -102,6 +102,32 @@ fn an_upload_that_stalls_is_given_up_and_its_memory_is_free_again() {
 }
 
 #[test]
+fn uploads_that_announce_much_and_send_little_leave_room_for_others() {
+    let place = Place::with_champion();
+    let mut config = place.config();
+    config.limits = Limits {
+        max_bytes: 5_000_000,
+        uploads_bytes: 10_000_000,
+        patience: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let state = WebState::new(config).expect("opens");
+    let server = serve(state, None);
+    let slow: Vec<TcpStream> = (0..8)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address()).expect("connects");
+            let head = head(&server, 5_000_000);
+            stream.write_all(head.as_bytes()).expect("sends");
+            stream.write_all(&[0; 1_000]).expect("sends");
+            stream
+        })
+        .collect();
+    let answer = post(&server, &wav(&tone(700.0, 0.6, 8_000)));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(slow);
+}
+
+#[test]
 fn a_file_that_announces_too_much_is_refused_before_it_is_sent() {
     let place = Place::with_champion();
     let server = serve(place.state(), None);
