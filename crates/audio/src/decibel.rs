@@ -4,12 +4,11 @@
 //! error against `f64::log10` stays below 2e-5 dB for powers of ±100 dB, an
 //! `f32`'s own rounding included (tested here for every exponent).
 
-use fearless_simd::dispatch;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AudioError;
 use crate::features::within;
-use crate::instructions;
+use crate::instructions::{self, dispatch};
 
 /// The power that counts as 0 dB.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -114,6 +113,26 @@ fn subtract_and_lift(db: &mut [f32], level: f32, floor: f32) {
         let shifted = *value - level;
         *value = if shifted < floor { floor } else { shifted };
     }
+}
+
+/// The largest value of each column.
+pub(crate) fn largest_of_rows<const N: usize>(rows: &[[f32; N]]) -> [f32; N] {
+    dispatch!(instructions::level(), _simd => largest_of_columns(rows))
+}
+
+#[inline(always)]
+fn largest_of_columns<const N: usize>(rows: &[[f32; N]]) -> [f32; N] {
+    let mut largest = [f32::NEG_INFINITY; N];
+    for row in rows {
+        for i in 0..N {
+            largest[i] = if row[i] > largest[i] {
+                row[i]
+            } else {
+                largest[i]
+            };
+        }
+    }
+    largest
 }
 
 /// The largest of the values; eight at a time, so that it can be vector code.

@@ -5,9 +5,10 @@
 //!
 //! Cepstra live in [`crate::mfcc`], PCEN in [`crate::pcen`].
 
-mod block;
+mod batch;
 mod config;
 mod filters;
+mod precision;
 
 pub(crate) use config::within;
 pub use config::{FeatureConfig, FeatureScale, FeatureSettings, MAX_N_FFT, MAX_N_MELS};
@@ -16,20 +17,24 @@ use crate::decibel::{self, Reference};
 use crate::error::AudioError;
 use crate::mel::{MelFilterbank, mel_filterbank};
 use crate::spectrogram::Spectrogram;
-use crate::stft::{Frames, Transform};
-use block::{Block, LANES, Precision};
-use filters::Filters;
+use crate::stft::{Frames, Sample, padded_window};
+use batch::{Analysis, Batch};
+use precision::Precision;
 
 /// Turns waveforms into features, always in the same way.
 ///
 /// Made once and shared between threads; what a call needs beyond its result is
-/// a few buffers of the size of a frame.
+/// a few buffers of the size of sixteen frames.
 ///
-/// librosa transforms in double precision, which takes three times as long as
-/// single precision. Most frames do not need it: single precision is used, its
-/// error estimated from the frame's energy, and only frames in which a band
+/// librosa transforms in double precision, which takes twice as long as single
+/// precision. Most frames do not need it: single precision is used, its error
+/// estimated from the frame's energy, and only frames in which a band that counts
 /// lies so far below the rest that the estimate exceeds the promised accuracy
-/// (relative 1e-4) are transformed again in double precision.
+/// (relative 1e-4, or 1e-3 dB) are transformed again in double precision.
+///
+/// Frames are transformed side by side, one in each lane of the processor's vectors, if
+/// `n_fft` is a power of two from 256 to 16384, and one by one otherwise, which takes
+/// several times as long.
 ///
 /// ```
 /// # use biophony_audio::{FeatureConfig, FeatureExtractor};
@@ -42,9 +47,10 @@ use filters::Filters;
 pub struct FeatureExtractor {
     config: FeatureConfig,
     filterbank: MelFilterbank,
-    filters: Filters,
-    fast: Transform<f32>,
-    exact: Transform<f64>,
+    /// Padded to `n_fft`.
+    window: Vec<f32>,
+    fast: Analysis<f32>,
+    exact: Analysis<f64>,
     precision: Precision,
 }
 
@@ -52,11 +58,12 @@ impl FeatureExtractor {
     /// Plans the transform and builds window and filters.
     pub fn new(config: &FeatureConfig) -> Self {
         let filterbank = mel_filterbank(config);
+        let window = padded_window(config);
         Self {
             precision: Precision::of(&filterbank, config),
-            filters: Filters::of(&filterbank),
-            fast: Transform::new(config),
-            exact: Transform::new(config),
+            fast: Analysis::new(&window, config, &filterbank),
+            exact: Analysis::new(&window, config, &filterbank),
+            window: window.into_iter().map(|weight| weight as f32).collect(),
             config: config.clone(),
             filterbank,
         }
@@ -74,7 +81,7 @@ impl FeatureExtractor {
 
     /// The window, padded to `n_fft`.
     pub fn window(&self) -> &[f32] {
-        self.fast.window()
+        &self.window
     }
 
     /// The features of a signal at the configuration's sample rate, as
@@ -89,22 +96,77 @@ impl FeatureExtractor {
         let frames = Frames::new(samples, &self.config, self.config.n_mels())?;
         let (n_mels, n_frames) = (self.config.n_mels(), frames.count());
         let mut values = vec![0.0; n_mels * n_frames]; // [n_mels, n_frames]
-        let mut block = Block::new(self);
-        for first in (0..n_frames).step_by(LANES) {
-            let n = LANES.min(n_frames - first);
-            block.fill(self, &frames, first, n);
-            if !block.is_finite() {
+        let (loudest, doubts) = self.fill_fast(&frames, samples, &mut values)?;
+        // Now that the loudest is known, it is known what lies too far below to count.
+        let floor = self.precision.floor(loudest);
+        let counting = doubts.into_iter().filter(|doubt| doubt.value >= floor);
+        self.fill_exact(
+            &frames,
+            &counting.map(|doubt| doubt.t).collect::<Vec<_>>(),
+            &mut values,
+        );
+        self.finish_db(&mut values, loudest);
+        Ok(Spectrogram::new(n_mels, n_frames, values))
+    }
+
+    /// All frames in single precision. Returns the loudest band of all, and which frames
+    /// that may not be enough for.
+    fn fill_fast(
+        &self,
+        frames: &Frames<'_>,
+        samples: &[f32],
+        values: &mut [f32],
+    ) -> Result<(f32, Vec<Doubt>), AudioError> {
+        let (mut loudest, mut doubts) = (0.0, Vec::new());
+        let mut batch = self.fast.batch();
+        let times: Vec<usize> = (0..frames.count()).collect();
+        for times in times.chunks(batch.capacity()) {
+            batch.fill(frames, times);
+            if !batch.energies[..times.len()]
+                .iter()
+                .all(|energy| energy.is_finite())
+            {
                 check_finite(samples)?;
             }
-            if let FeatureScale::Db { amin, .. } = self.config.scale() {
-                decibel::to_db(block.bands_mut().as_flattened_mut(), amin);
-            }
-            for (row, lanes) in values.chunks_exact_mut(n_frames).zip(block.bands_mut()) {
-                row[first..first + n].copy_from_slice(&lanes[..n]);
+            let largest = decibel::largest_of_rows(&batch.bands);
+            loudest = largest[..times.len()]
+                .iter()
+                .copied()
+                .fold(loudest, f32::max);
+            let floor = self.precision.floor(loudest);
+            let untrusted = self.precision.untrusted(&batch.bands, &batch.energies);
+            let pairs = times.iter().zip(untrusted);
+            let pairs = pairs.filter(|(_, value)| *value >= floor);
+            doubts.extend(pairs.map(|(&t, value)| Doubt { t, value }));
+            self.write(&mut batch, times, values);
+        }
+        Ok((loudest, doubts))
+    }
+
+    /// Some frames in double precision.
+    fn fill_exact(&self, frames: &Frames<'_>, times: &[usize], values: &mut [f32]) {
+        if times.is_empty() {
+            return;
+        }
+        let mut batch = self.exact.batch();
+        for times in times.chunks(batch.capacity()) {
+            batch.fill(frames, times);
+            self.write(&mut batch, times, values);
+        }
+    }
+
+    /// Writes the bands of the frames at some places in time, as decibels if those are
+    /// asked for.
+    fn write<T: Sample>(&self, batch: &mut Batch<'_, T>, times: &[usize], values: &mut [f32]) {
+        if let FeatureScale::Db { amin, .. } = self.config.scale() {
+            decibel::to_db(batch.bands.as_flattened_mut(), amin);
+        }
+        let n_frames = values.len() / self.config.n_mels();
+        for (row, band) in values.chunks_exact_mut(n_frames).zip(&batch.bands) {
+            for (&t, &value) in times.iter().zip(band) {
+                row[t] = value;
             }
         }
-        self.finish_db(&mut values, block.loudest());
-        Ok(Spectrogram::new(n_mels, n_frames, values))
     }
 
     /// What decibels need to know the whole clip for: the reference and the
@@ -124,6 +186,13 @@ impl FeatureExtractor {
         };
         decibel::shift_and_clip(db, decibel::level(zero, amin), top_db);
     }
+}
+
+/// A frame that single precision may not be enough for.
+struct Doubt {
+    t: usize,
+    /// The largest of the bands that call for more.
+    value: f32,
 }
 
 /// Names the first sample that is infinite or not a number.

@@ -17,12 +17,11 @@
 
 mod plan;
 
-use fearless_simd::dispatch;
 use rustfft::num_complex::Complex;
 
 use crate::clip::{Clip, SampleRate};
 use crate::error::AudioError;
-use crate::instructions;
+use crate::instructions::{self, dispatch};
 use plan::Plan;
 
 /// The largest factor between two rates, either way. It bounds the blocks.

@@ -4,23 +4,25 @@
 //! a centered analysis extends the signal by half a frame at both ends, and the
 //! transform runs in double precision before it is rounded to `f32`.
 //!
-//! The transform of one frame lives in [`real`], gathering a spectrum into mel
-//! bands in [`crate::mel`], and the fast path that goes from samples to features in
-//! one pass in [`crate::features`].
+//! The transform of one frame lives in [`real`], that of several frames side by side in
+//! [`lanes`], gathering a spectrum into mel bands in [`crate::mel`], and the fast path
+//! that goes from samples to features in one pass in [`crate::features`].
 
+mod lanes;
 mod real;
 
 use std::f64::consts::PI;
 
-use fearless_simd::{Level, dispatch};
+use fearless_simd::Level;
 use rustfft::num_complex::{Complex, Complex32};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AudioError;
 use crate::features::FeatureConfig;
-use crate::instructions;
-pub(crate) use real::RealScratch;
-use real::{RealTransform, Sample};
+use crate::instructions::{self, dispatch};
+pub(crate) use lanes::{Aligned, LaneScratch, LaneTransform, MAX_LANES};
+use real::RealTransform;
+pub(crate) use real::{RealScratch, Sample};
 
 /// The shape that a frame is multiplied by before it is transformed.
 ///
@@ -93,12 +95,19 @@ impl Window {
 
     /// The window of `win_length` samples in the middle of `n_fft`, zeros
     /// around it.
-    pub(crate) fn centered_in(self, win_length: usize, n_fft: usize) -> Vec<f64> {
+    fn centered_in(self, win_length: usize, n_fft: usize) -> Vec<f64> {
         let mut padded = vec![0.0; n_fft];
         let before = (n_fft - win_length) / 2;
         padded[before..before + win_length].copy_from_slice(&self.samples(win_length));
         padded
     }
+}
+
+/// The window of a configuration, padded to `n_fft`.
+pub(crate) fn padded_window(config: &FeatureConfig) -> Vec<f64> {
+    config
+        .window()
+        .centered_in(config.win_length(), config.n_fft())
 }
 
 /// What a centered analysis finds before the first sample and after the last.
@@ -168,7 +177,7 @@ pub struct Stft {
 pub fn stft(samples: &[f32], config: &FeatureConfig) -> Result<Stft, AudioError> {
     let frames = Frames::new(samples, config, config.n_bins())?;
     let (n_bins, n_frames) = (config.n_bins(), frames.count());
-    let transform = Transform::<f64>::new(config);
+    let transform = Transform::<f64>::new(&padded_window(config));
     let mut scratch = transform.scratch();
     let mut spectrum = vec![Complex32::default(); n_bins];
     let mut values = vec![Complex32::default(); n_bins * n_frames];
@@ -253,16 +262,27 @@ impl<'a> Frames<'a> {
 
     /// Hands over each sample of frame `t`, multiplied by `window`.
     fn windowed<T: Sample>(&self, t: usize, window: &[T], mut write: impl FnMut(usize, T)) {
-        let start = self.start(t);
-        for (i, &weight) in window.iter().enumerate() {
-            let source = self.pad_mode.source(start + i as isize, self.samples.len());
-            let sample = source.map_or(0.0, |index| self.samples[index]);
+        for (i, (sample, &weight)) in self.padded(t).zip(window).enumerate() {
             write(i, T::from(sample) * weight);
         }
     }
 
+    /// Samples of a frame.
+    pub(crate) fn n_fft(&self) -> usize {
+        self.n_fft
+    }
+
+    /// The samples of frame `t`, padded where it reaches beyond the signal.
+    pub(crate) fn padded(&self, t: usize) -> impl Iterator<Item = f32> {
+        let start = self.start(t);
+        (0..self.n_fft as isize).map(move |i| {
+            let source = self.pad_mode.source(start + i, self.samples.len());
+            source.map_or(0.0, |index| self.samples[index])
+        })
+    }
+
     /// The samples of frame `t`, if all of them are there.
-    fn inside(&self, t: usize) -> Option<&[f32]> {
+    pub(crate) fn inside(&self, t: usize) -> Option<&'a [f32]> {
         let start = usize::try_from(self.start(t)).ok()?;
         self.samples.get(start..start + self.n_fft)
     }
@@ -289,18 +309,12 @@ pub(crate) struct Transform<T: Sample> {
 }
 
 impl<T: Sample> Transform<T> {
-    pub(crate) fn new(config: &FeatureConfig) -> Self {
-        let window = config
-            .window()
-            .centered_in(config.win_length(), config.n_fft());
+    /// The transform of as many samples as a window has.
+    pub(crate) fn new(window: &[f64]) -> Self {
         Self {
-            window: window.into_iter().map(T::rounded).collect(),
-            transform: RealTransform::new(config.n_fft()),
+            window: window.iter().map(|&weight| T::rounded(weight)).collect(),
+            transform: RealTransform::new(window.len()),
         }
-    }
-
-    pub(crate) fn window(&self) -> &[T] {
-        &self.window
     }
 
     pub(crate) fn scratch(&self) -> RealScratch<T> {

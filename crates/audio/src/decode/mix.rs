@@ -1,8 +1,6 @@
 //! Many channels become one, and their levels are noted on the way.
 
-use fearless_simd::dispatch;
-
-use crate::instructions;
+use crate::instructions::{self, dispatch};
 
 /// Values beyond this in a floating-point file are damage rather than sound:
 /// files that hold integers as floats stay below it.

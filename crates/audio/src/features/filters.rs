@@ -1,101 +1,84 @@
-//! Mel filters as they are applied to one spectrum after another: padded to whole
-//! vectors, so that no loop has a ragged end.
+//! Mel filters as they are applied to the spectra of several frames side by side.
 //!
 //! What the filters are is decided in [`crate::mel`].
 
-use fearless_simd::{Simd, SimdBase, SimdFrom, SimdSplit, f32x8};
+use fearless_simd::{Simd, SimdBase};
 
+use super::batch::Values;
 use crate::mel::MelFilterbank;
-
-/// Bins that are weighted side by side, whatever the vectors: two of SSE, one of AVX.
-const WIDTH: usize = 8;
+use crate::stft::Sample;
 
 /// The weights of a filterbank, band after band.
-pub(super) struct Filters {
-    bands: Vec<PaddedBand>,
-    weights: Vec<[f32; WIDTH]>,
+pub(super) struct Filters<T> {
+    /// The first bin of each band, and how many there are.
+    bands: Vec<(usize, usize)>,
+    weights: Vec<T>,
 }
 
-struct PaddedBand {
-    first_bin: usize,
-    n_chunks: usize,
-}
-
-impl Filters {
+impl<T: Sample> Filters<T> {
     pub(super) fn of(filterbank: &MelFilterbank) -> Self {
-        let mut weights = Vec::new();
-        let bands = filterbank.bands().iter().map(|band| {
-            for chunk in band.weights.chunks(WIDTH) {
-                let mut padded = [0.0; WIDTH];
-                padded[..chunk.len()].copy_from_slice(chunk);
-                weights.push(padded);
-            }
-            PaddedBand {
-                first_bin: band.first_bin,
-                n_chunks: band.weights.len().div_ceil(WIDTH),
-            }
-        });
+        let bands = filterbank.bands();
+        let weights = bands.iter().flat_map(|band| &band.weights);
         Self {
-            bands: bands.collect(),
-            weights,
+            bands: bands
+                .iter()
+                .map(|band| (band.first_bin, band.weights.len()))
+                .collect(),
+            weights: weights.map(|&weight| T::from(weight)).collect(),
         }
     }
 
-    /// The length of a spectrum with the zeros behind it that [`Filters::apply`] reads.
-    pub(super) fn padded_length(n_bins: usize) -> usize {
-        n_bins + WIDTH - 1
+    pub(super) fn n_bands(&self) -> usize {
+        self.bands.len()
     }
 
-    /// Writes each band of a padded spectrum to one place of its row.
+    /// Writes each band of each frame.
+    ///
+    /// # Shapes
+    ///
+    /// - `powers`: `[n_bins, lanes]`
+    /// - `bands`: `[n_bands]`
     #[inline(always)]
-    pub(super) fn apply<S: Simd, const N: usize>(
-        &self,
-        simd: S,
-        spectrum: &[f32],
-        rows: &mut [[f32; N]],
-        place: usize,
-    ) {
+    pub(super) fn apply<S: Simd>(&self, simd: S, powers: &[T], bands: &mut [Values]) {
+        let lanes = T::Native::<S>::LEN;
         let mut weights = self.weights.as_slice();
-        for (row, band) in rows.iter_mut().zip(&self.bands) {
-            let (own, rest) = weights.split_at(band.n_chunks);
+        for (band, &(first_bin, n_bins)) in bands.iter_mut().zip(&self.bands) {
+            let (own, rest) = weights.split_at(n_bins);
             weights = rest;
-            let bins = spectrum[band.first_bin..].as_chunks::<WIDTH>().0;
-            let mut sums = f32x8::splat(simd, 0.0);
-            for (&weights, &bins) in own.iter().zip(bins) {
-                sums += f32x8::simd_from(simd, weights) * f32x8::simd_from(simd, bins);
+            let rows = powers[first_bin * lanes..][..n_bins * lanes].chunks_exact(lanes);
+            let mut sum = T::Native::<S>::splat(simd, T::ZERO);
+            for (row, &weight) in rows.zip(own) {
+                sum += T::Native::<S>::from_slice(simd, row) * weight;
             }
-            row[place] = total(sums);
+            for (value, &lane) in band.iter_mut().zip(sum.as_slice()) {
+                *value = lane.single();
+            }
         }
     }
-}
-
-/// The sum of a few sums.
-#[inline(always)]
-fn total<S: Simd>(sums: f32x8<S>) -> f32 {
-    let (low, high) = sums.split();
-    let [a, b, c, d]: [f32; 4] = (low + high).into();
-    (a + c) + (b + d)
-}
-
-/// The sum of all values.
-#[inline(always)]
-pub(super) fn sum<S: Simd>(simd: S, values: &[f32]) -> f32 {
-    let (whole, rest) = values.as_chunks::<WIDTH>();
-    let mut sums = f32x8::splat(simd, 0.0);
-    for &values in whole {
-        sums += f32x8::simd_from(simd, values);
-    }
-    total(sums) + rest.iter().sum::<f32>()
 }
 
 #[cfg(test)]
 mod tests {
-    use fearless_simd::dispatch;
-
     use super::*;
     use crate::features::{FeatureConfig, FeatureSettings};
-    use crate::instructions;
+    use crate::instructions::{self, dispatch};
     use crate::mel::mel_filterbank;
+    use crate::stft::MAX_LANES;
+
+    /// The same spectrum in every lane.
+    #[inline(always)]
+    fn bands_of<S: Simd>(simd: S, filters: &Filters<f32>, spectrum: &[f32]) -> Vec<f32> {
+        let lanes = S::f32s::LEN;
+        let powers: Vec<f32> = spectrum.iter().flat_map(|&bin| vec![bin; lanes]).collect();
+        let mut bands = vec![[f32::NAN; MAX_LANES]; filters.n_bands()];
+        filters.apply(simd, &powers, &mut bands);
+        assert!(
+            bands
+                .iter()
+                .all(|band| band[1..lanes].iter().all(|value| *value == band[0]))
+        );
+        bands.iter().map(|band| band[0]).collect()
+    }
 
     #[test]
     fn bands_are_the_rows_of_the_dense_matrix_times_the_spectrum() {
@@ -107,25 +90,19 @@ mod tests {
             };
             let filterbank = mel_filterbank(&FeatureConfig::new(settings).expect("valid"));
             let n_bins = filterbank.n_bins();
-            let mut spectrum: Vec<f32> = (0..n_bins).map(|bin| (bin * 37 % 101) as f32).collect();
+            let spectrum: Vec<f32> = (0..n_bins).map(|bin| (bin * 37 % 101) as f32).collect();
+            let filters = Filters::of(&filterbank);
             let dense = filterbank.to_dense();
-            let expected = dense.chunks_exact(n_bins).map(|row| -> f32 {
-                row.iter()
-                    .zip(&spectrum)
-                    .map(|(weight, bin)| weight * bin)
-                    .sum()
-            });
-            let expected: Vec<f32> = expected.collect();
-            let expected_sum = spectrum.iter().sum::<f32>();
-            spectrum.resize(Filters::padded_length(n_bins), 0.0);
-            for (_, level) in instructions::supported() {
-                let found = dispatch!(level, simd => sum(simd, &spectrum));
-                assert!((found - expected_sum).abs() < 1e-2);
-                let mut rows = vec![[f32::NAN; 2]; n_mels];
-                let filters = Filters::of(&filterbank);
-                dispatch!(level, simd => filters.apply(simd, &spectrum, &mut rows, 1));
-                for (row, expected) in rows.iter().zip(&expected) {
-                    assert!((row[1] - expected).abs() <= 1e-5 * expected, "{row:?}");
+            for (name, level) in instructions::supported() {
+                let found = dispatch!(level, simd => bands_of(simd, &filters, &spectrum));
+                assert_eq!(found.len(), n_mels);
+                for (row, found) in dense.chunks_exact(n_bins).zip(found) {
+                    let products = row.iter().zip(&spectrum).map(|(weight, bin)| weight * bin);
+                    let expected: f32 = products.sum();
+                    assert!(
+                        (found - expected).abs() <= 1e-5 * expected,
+                        "{name}: {found}"
+                    );
                 }
             }
         }

@@ -11,19 +11,29 @@
 use std::f64::consts::PI;
 use std::sync::Arc;
 
-use fearless_simd::{Level, dispatch};
+use fearless_simd::{Level, Simd, SimdBase, SimdFloatElement, SimdWiden};
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftNum, FftPlanner};
 
-use crate::instructions;
+use crate::instructions::{self, dispatch};
 
 /// A precision to transform in.
-pub(crate) trait Sample: FftNum + From<f32> {
+pub(crate) trait Sample: FftNum + SimdFloatElement + From<f32> {
     /// Nothing.
     const ZERO: Self;
 
     /// Rounds a value that was worked out in double precision.
     fn rounded(value: f64) -> Self;
+
+    /// The nearest number in single precision.
+    fn single(self) -> f32;
+
+    /// The value to the power of an exponent.
+    fn raised(self, exponent: f32) -> Self;
+
+    /// As many samples as a vector has lanes, from those that as many lanes of single
+    /// precision have.
+    fn lanes<S: Simd>(simd: S, samples: &[f32]) -> Self::Native<S>;
 }
 
 impl Sample for f32 {
@@ -32,6 +42,20 @@ impl Sample for f32 {
     fn rounded(value: f64) -> Self {
         value as f32
     }
+
+    #[inline(always)]
+    fn single(self) -> f32 {
+        self
+    }
+
+    fn raised(self, exponent: f32) -> Self {
+        self.powf(exponent)
+    }
+
+    #[inline(always)]
+    fn lanes<S: Simd>(simd: S, samples: &[f32]) -> Self::Native<S> {
+        Self::Native::<S>::from_slice(simd, &samples[..Self::Native::<S>::LEN])
+    }
 }
 
 impl Sample for f64 {
@@ -39,6 +63,21 @@ impl Sample for f64 {
 
     fn rounded(value: f64) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn single(self) -> f32 {
+        self as f32
+    }
+
+    fn raised(self, exponent: f32) -> Self {
+        self.powf(exponent.into())
+    }
+
+    #[inline(always)]
+    fn lanes<S: Simd>(simd: S, samples: &[f32]) -> Self::Native<S> {
+        let samples = S::f32s::from_slice(simd, &samples[..S::f32s::LEN]);
+        samples.widen().0
     }
 }
 
