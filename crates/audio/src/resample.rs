@@ -95,12 +95,14 @@ fn output_length(clip: &Clip, rate: SampleRate) -> Result<usize, AudioError> {
 /// apart again, and real-input transforms with their extra passes are not
 /// needed.
 fn convert(plan: &Plan, samples: &[f32], n_output: usize) -> Vec<f32> {
+    // The largest first: it then fits where the file has been, and who loads one file
+    // after the other gets the same pages again and again.
+    let mut output = Vec::with_capacity(n_output);
     let mut old = vec![Complex::new(0.0, 0.0); plan.block_in];
     let mut new = vec![Complex::new(0.0, 0.0); plan.block_out];
     let mut spectrum = vec![Complex::new(0.0, 0.0); plan.block_in];
     let mut filtered = vec![Complex::new(0.0, 0.0); plan.block_out];
     let mut scratch = vec![Complex::new(0.0, 0.0); plan.scratch_length()];
-    let mut output = Vec::with_capacity(n_output);
     let kept = plan.margin_out..plan.margin_out + plan.hop_out();
     let level = instructions::level();
     let mut first_block = 0;
