@@ -218,7 +218,7 @@ async fn compare_page(State(state): State<WebState>, query: Query) -> Response {
             let (of_members, of_runs): (Vec<_>, Vec<_>) = page
                 .charts
                 .iter()
-                .map(|chart| chart.drawing())
+                .map(|chart| colored_by_run(chart.drawing(), &page))
                 .partition(|drawing| drawing.title.starts_with("member_"));
             CompareTemplate {
                 frame: Frame::new("Compare runs", "runs"),
@@ -232,6 +232,15 @@ async fn compare_page(State(state): State<WebState>, query: Query) -> Response {
     )
     .await
     .into_response()
+}
+
+/// A run has the same color in every chart, also where others have no line.
+fn colored_by_run(mut drawing: Drawing, page: &ComparePage) -> Drawing {
+    for line in &mut drawing.lines {
+        let place = page.runs.iter().position(|run| run.name == line.name);
+        line.color = place.map_or(line.color, |place| place + 1);
+    }
+    drawing
 }
 
 /// Runs beside each other
