@@ -27,6 +27,7 @@ pub struct StepContext {
     pub(crate) program: String,
     pub(crate) execution: Execution,
     pub(crate) key: ContentHash,
+    pub(crate) params: Value,
     pub(crate) for_this_run_only: AtomicBool,
     pub(crate) attempt: u32,
     pub(crate) workers: usize,
@@ -119,6 +120,11 @@ impl StepContext {
     /// equal [`crate::Ingredients`], in whatever run.
     pub fn key(&self) -> ContentHash {
         self.key
+    }
+
+    /// The step's parameters, those found late among them.
+    pub fn params(&self) -> &Value {
+        &self.params
     }
 
     /// Says that what the step makes now is good for this run only, such as what

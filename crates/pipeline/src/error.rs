@@ -196,6 +196,16 @@ pub enum PipelineError {
         source: BoxError,
     },
 
+    /// Every step has its outputs, and what had to be done with them failed. The run
+    /// can be resumed.
+    #[error("run {run} made all that it should, but what follows failed")]
+    NotConcluded {
+        /// The run.
+        run: RunId,
+        /// What failed.
+        source: BoxError,
+    },
+
     /// A step was still going when its time was up.
     #[error("the step took longer than its limit of {} s", limit.as_secs_f64())]
     TimedOut {

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::error::{PipelineError, Result};
+use crate::error::{BoxError, PipelineError, Result};
 use crate::finished::FinishedRun;
 use crate::machine;
 use crate::options::RunOptions;
@@ -25,6 +25,16 @@ use crate::pipeline::Pipeline;
 use crate::run::{OutputRecord, RunId, RunRecord, RunState, RunSummary, now_ms};
 use crate::sources::FoundSource;
 use crate::store::Store;
+
+/// How it ended what was left to do with a run whose steps have all been done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion<T> {
+    /// It is done, and the run has finished.
+    Done(T),
+    /// What the steps rest on has changed meanwhile. The run is left as if its
+    /// process had died, for the caller to resume at once; no hook is called.
+    Anew,
+}
 
 impl Pipeline {
     /// Checks the pipeline and runs it: every step whose ingredients changed,
@@ -36,8 +46,27 @@ impl Pipeline {
     /// [`PipelineError::StepFailed`]. The failed run stays in the store and can be
     /// resumed.
     pub fn run(&self, store: &Store, options: &RunOptions) -> Result<FinishedRun> {
+        let done = |_: &FinishedRun| Ok(Conclusion::Done(()));
+        Ok(self.run_then(store, options, done)?.0)
+    }
+
+    /// As [`Pipeline::run`], with something to do when every step has its outputs
+    /// and before the run counts as finished and hooks are called. A process that
+    /// dies meanwhile leaves a run that can be resumed, so `conclude` must bear
+    /// being done twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::run`]; also [`PipelineError::NotConcluded`].
+    pub fn run_then<T>(
+        &self,
+        store: &Store,
+        options: &RunOptions,
+        conclude: impl FnOnce(&FinishedRun) -> Result<Conclusion<T>, BoxError>,
+    ) -> Result<(FinishedRun, Conclusion<T>)> {
         self.check()?;
-        self.carry_out(store, options, RunId::fresh(now_ms()), now_ms())
+        let begun = (RunId::fresh(now_ms()), now_ms());
+        self.carry_out(store, options, begun, conclude)
     }
 
     /// Continues a run that failed or was killed. Steps that had finished are
@@ -48,6 +77,23 @@ impl Pipeline {
     /// As [`Pipeline::run`]; also when there is no such run, it is going on, has
     /// finished, or is of a pipeline with other steps.
     pub fn resume(&self, store: &Store, run: &RunId, options: &RunOptions) -> Result<FinishedRun> {
+        let done = |_: &FinishedRun| Ok(Conclusion::Done(()));
+        Ok(self.resume_then(store, run, options, done)?.0)
+    }
+
+    /// As [`Pipeline::resume`], with something to do at the end: see
+    /// [`Pipeline::run_then`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::resume`]; also [`PipelineError::NotConcluded`].
+    pub fn resume_then<T>(
+        &self,
+        store: &Store,
+        run: &RunId,
+        options: &RunOptions,
+        conclude: impl FnOnce(&FinishedRun) -> Result<Conclusion<T>, BoxError>,
+    ) -> Result<(FinishedRun, Conclusion<T>)> {
         self.check()?;
         let before = store.run(run)?;
         let refuse = |reason: &str| PipelineError::CannotResume {
@@ -71,16 +117,17 @@ impl Pipeline {
         if old != new {
             return Err(refuse("its pipeline had other steps"));
         }
-        self.carry_out(store, options, run.clone(), before.summary.started_ms)
+        let begun = (run.clone(), before.summary.started_ms);
+        self.carry_out(store, options, begun, conclude)
     }
 
-    fn carry_out(
+    fn carry_out<T>(
         &self,
         store: &Store,
         options: &RunOptions,
-        id: RunId,
-        started_ms: i64,
-    ) -> Result<FinishedRun> {
+        (id, started_ms): (RunId, i64),
+        conclude: impl FnOnce(&FinishedRun) -> Result<Conclusion<T>, BoxError>,
+    ) -> Result<(FinishedRun, Conclusion<T>)> {
         let Some(_lock) = store.locks().run(&id)? else {
             let run = store.run_summary(&id)?;
             return Err(PipelineError::RunBusy {
@@ -108,10 +155,25 @@ impl Pipeline {
             .run_started(&id, &summary.pipeline, self.steps.len());
         let outcome = Runner::run(self, store, options, &id);
         let _ = fs::remove_dir_all(store.staging().join(id.as_str()));
+        let outcome = outcome.and_then(|()| {
+            let store = store.clone();
+            let record = store.run(&id)?;
+            let run = FinishedRun { store, record };
+            match conclude(&run) {
+                Ok(conclusion) => Ok((run, conclusion)),
+                Err(source) => Err(PipelineError::NotConcluded {
+                    run: id.clone(),
+                    source,
+                }),
+            }
+        });
+        if let Ok((_, Conclusion::Anew)) = outcome {
+            return outcome;
+        }
 
         summary.finished_ms = Some(now_ms());
         match &outcome {
-            Ok(()) => summary.state = RunState::Finished,
+            Ok(_) => summary.state = RunState::Finished,
             Err(error) => {
                 summary.state = RunState::Failed;
                 summary.error = Some(chain(error));
@@ -125,8 +187,8 @@ impl Pipeline {
             .enumerate();
         let ended = store.end_run(&summary, &names.collect::<Vec<_>>());
         // Why the run failed matters more than that it could not be written down.
-        let record = match outcome.and(ended) {
-            Ok(()) => store.run(&id)?,
+        let (mut run, conclusion) = match outcome.and_then(|run| ended.map(|()| run)) {
+            Ok(done) => done,
             Err(error) => {
                 if let Ok(record) = store.run(&id) {
                     self.announce(store, options, &record);
@@ -134,9 +196,9 @@ impl Pipeline {
                 return Err(error);
             }
         };
-        self.announce(store, options, &record);
-        let store = store.clone();
-        Ok(FinishedRun { store, record })
+        run.record = store.run(&id)?;
+        self.announce(store, options, &run.record);
+        Ok((run, conclusion))
     }
 
     fn announce(&self, store: &Store, options: &RunOptions, record: &RunRecord) {

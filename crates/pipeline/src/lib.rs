@@ -92,6 +92,7 @@ pub use artifact::{
 pub use cache_key::{Change, Ingredients};
 pub use context::StepContext;
 pub use error::{BoxError, PipelineError};
+pub use execute::Conclusion;
 pub use finished::FinishedRun;
 pub use format::Format;
 pub use graph::{Graph, InputSpec, OutputSpec, SourceSpec, StepSpec};
@@ -109,5 +110,6 @@ pub use run::{
     StepState,
 };
 pub use store::{
-    Collected, Comparison, Difference, Explanation, Lineage, LineageStep, Pin, SourceOrigin, Store,
+    Collected, Comparison, Difference, Explanation, FileChanges, Lineage, LineageStep, Pin,
+    SourceOrigin, Store,
 };

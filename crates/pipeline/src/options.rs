@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 
@@ -28,6 +29,9 @@ pub struct RunOptions {
     pub on_success: Vec<Hook>,
     /// What to do when the run has failed.
     pub on_failure: Vec<Hook>,
+    /// Once true, no failed step is tried again, and nobody waits to do so: for
+    /// whoever wants the run to end soon.
+    pub hurry: Arc<AtomicBool>,
     /// Who hears of the run.
     pub observer: Arc<dyn RunObserver>,
 }
@@ -37,7 +41,8 @@ pub struct RunOptions {
 pub enum Reuse {
     /// A step whose ingredients are as they were is not run.
     Cache,
-    /// Every step runs; results are remembered for later.
+    /// Every step runs; results are remembered for later. What the run itself
+    /// finished before it was interrupted is not made twice.
     Nothing,
 }
 
@@ -52,6 +57,7 @@ impl RunOptions {
             reuse: Reuse::Cache,
             on_success: Vec::new(),
             on_failure: Vec::new(),
+            hurry: Arc::default(),
             observer: Arc::new(Silent),
         }
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::context::StepContext;
 use crate::error::{BoxError, PipelineError, Result};
 use crate::graph::{Graph, OutputSpec, SourceSpec, StepSpec};
+use crate::hash::ContentHash;
 use crate::input::{Found, FoundInputs, Input, Inputs, Output, SourceFile, SourceFolder};
 use crate::outputs::{Outputs, Staged, Staging, default_names};
 
@@ -70,7 +71,13 @@ pub(crate) enum Source {
 pub(crate) struct Step {
     pub(crate) action: Arc<Action>,
     pub(crate) policy: Policy,
+    /// A parameter that is found when the inputs are there, and its name.
+    pub(crate) late: Option<(String, Arc<FindParam>)>,
 }
+
+/// Finds a parameter, from name and content of each input.
+pub(crate) type FindParam =
+    dyn Fn(&[(String, ContentHash)]) -> Result<Value, BoxError> + Send + Sync;
 
 /// Reads the inputs, calls the step's closure and writes what it returns.
 pub(crate) type Action =
@@ -134,6 +141,7 @@ impl Pipeline {
             name: name.to_owned(),
             version: 1,
             params: Ok(Value::Null),
+            late: None,
             names: None,
             policy: Policy {
                 n_retries: 0,
@@ -178,6 +186,7 @@ pub struct StepBuilder<'p> {
     name: String,
     version: u32,
     params: Result<Value, String>,
+    late: Option<(String, Arc<FindParam>)>,
     names: Option<Vec<String>>,
     policy: Policy,
 }
@@ -198,6 +207,20 @@ impl StepBuilder<'_> {
         self
     }
 
+    /// One parameter more, which is found when what the step reads is there: for
+    /// what the result depends on beside its inputs and may change while the run
+    /// goes on. `find` is given name and content of each input; the closure reads
+    /// the value from [`StepContext::params`].
+    #[must_use]
+    pub fn late_param(
+        mut self,
+        name: &str,
+        find: impl Fn(&[(String, ContentHash)]) -> Result<Value, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.late = Some((name.to_owned(), Arc::new(find)));
+        self
+    }
+
     /// Tries up to `n_retries` times more after a failure, waiting `backoff`
     /// before the first retry and twice as long before each next.
     #[must_use]
@@ -213,7 +236,8 @@ impl StepBuilder<'_> {
     /// marked failed at once and its [`StepContext::is_cancelled`] turns true;
     /// a closure that does not ask goes on in a thread of its own until it ends
     /// or the process does. Whatever it returns, logs or memoizes after that is
-    /// thrown away: nothing of it reaches the store.
+    /// thrown away: nothing of it reaches the store. It is tried again only when
+    /// the attempt whose time was up has ended, so that two never work side by side.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.policy.timeout = Some(timeout);
@@ -252,11 +276,19 @@ impl StepBuilder<'_> {
             name,
             version,
             params,
+            late,
             names,
             policy,
         } = self;
         let kinds = O::kinds();
         let names = names.unwrap_or_else(|| default_names(kinds.len()));
+        let params = params.and_then(|params| match (&late, params) {
+            (Some(_), Value::Null) => Ok(Value::Object(Default::default())),
+            (Some((name, _)), params) if !params.is_object() => {
+                Err(format!("`{name}` cannot join what is no object"))
+            }
+            (_, params) => Ok(params),
+        });
         let params = params.unwrap_or_else(|reason| {
             let step = name.clone();
             pipeline
@@ -295,6 +327,7 @@ impl StepBuilder<'_> {
         pipeline.steps.push(Step {
             action: Arc::new(action),
             policy,
+            late,
         });
         pipeline.graph.steps.push(StepSpec {
             name,

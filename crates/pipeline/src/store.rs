@@ -39,7 +39,7 @@ use crate::locks::Locks;
 use crate::objects::Objects;
 
 pub(crate) use cache::{Execution, Hit, Until};
-pub use explain::{Comparison, Difference, Explanation};
+pub use explain::{Comparison, Difference, Explanation, FileChanges};
 pub use gc::{Collected, Pin};
 pub(crate) use items::ItemRow;
 pub use lineage::{Lineage, LineageStep, SourceOrigin};

@@ -7,16 +7,17 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::cache_key::Ingredients;
 use crate::context::StepContext;
 use crate::error::{BoxError, PipelineError};
 use crate::execute::Runner;
-use crate::hash::ContentHash;
 use crate::input::Found;
+use crate::locks::Lock;
 use crate::outputs::Staged;
 use crate::pipeline::Action;
 use crate::store::Execution;
@@ -26,15 +27,21 @@ pub(super) struct Attempt {
     action: Arc<Action>,
     context: Arc<StepContext>,
     found: Arc<Vec<Found>>,
+    /// Keeps others from carrying out the same, for as long as this one works.
+    lock: Arc<Lock>,
+    /// Where an attempt reports that went on when its time was up.
+    late: Mutex<Option<Receiver<Outcome>>>,
 }
+
+type Outcome = Result<Vec<Staged>, BoxError>;
 
 impl Attempt {
     pub(super) fn new(
         runner: &Runner<'_>,
         step: usize,
-        (execution, key): (Execution, ContentHash),
+        (execution, ingredients): (Execution, &Ingredients),
         attempt: u32,
-        found: Arc<Vec<Found>>,
+        (found, lock): (Arc<Vec<Found>>, Arc<Lock>),
     ) -> Self {
         let spec = &runner.pipeline.graph.steps[step];
         let Execution(id) = execution;
@@ -48,7 +55,8 @@ impl Attempt {
             version: spec.version,
             program: runner.options.program.clone(),
             execution,
-            key,
+            key: ingredients.key(),
+            params: ingredients.params.clone(),
             for_this_run_only: AtomicBool::new(false),
             attempt,
             workers: runner.options.workers,
@@ -63,6 +71,8 @@ impl Attempt {
             action: step.action.clone(),
             context: Arc::new(context),
             found,
+            lock,
+            late: Mutex::new(None),
         }
     }
 
@@ -90,19 +100,37 @@ impl Attempt {
         let _ = fs::remove_dir_all(&self.context.folder);
     }
 
-    fn run_within(&self, limit: Duration, folder: PathBuf) -> Result<Vec<Staged>, BoxError> {
+    /// Whether the attempt has come to its end, if need be after so much time more.
+    pub(super) fn has_ended_within(&self, patience: Duration) -> bool {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(receiver) = &*late else { return true };
+        if matches!(
+            receiver.recv_timeout(patience),
+            Err(RecvTimeoutError::Timeout)
+        ) {
+            return false;
+        }
+        *late = None;
+        self.clean_up();
+        true
+    }
+
+    fn run_within(&self, limit: Duration, folder: PathBuf) -> Outcome {
         let (sender, receiver) = channel();
         let (action, context) = (self.action.clone(), self.context.clone());
-        let found = self.found.clone();
+        let (found, lock) = (self.found.clone(), self.lock.clone());
         let thread = thread::Builder::new().name(context.step.clone());
         thread.spawn(move || {
-            // Nobody listens any more when the time is up.
-            let _ = sender.send(call(&action, &context, &found, folder));
+            let outcome = call(&action, &context, &found, folder);
+            drop(lock);
+            // Nobody may listen any more when the time is up.
+            let _ = sender.send(outcome);
         })?;
         match receiver.recv_timeout(limit) {
             Ok(outcome) => outcome,
             Err(RecvTimeoutError::Timeout) => {
                 self.context.cancelled.store(true, Ordering::Relaxed);
+                *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(receiver);
                 Err(PipelineError::TimedOut { limit }.into())
             }
             Err(RecvTimeoutError::Disconnected) => Err(PipelineError::Panicked {
@@ -113,12 +141,7 @@ impl Attempt {
     }
 }
 
-fn call(
-    action: &Arc<Action>,
-    context: &StepContext,
-    found: &[Found],
-    folder: PathBuf,
-) -> Result<Vec<Staged>, BoxError> {
+fn call(action: &Arc<Action>, context: &StepContext, found: &[Found], folder: PathBuf) -> Outcome {
     // What the closure shares with others it must protect itself, as between
     // threads; the store's connection survives a panic.
     let called = catch_unwind(AssertUnwindSafe(|| action(context, found, &folder)));

@@ -1,14 +1,20 @@
 //! One step of a run: answered from the cache, or run until it succeeds or its
 //! retries are spent.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::cache_key::Ingredients;
 use crate::error::{BoxError, PipelineError, Result};
 use crate::execute::attempt::Attempt;
 use crate::execute::{Progress, Runner, chain};
+use crate::hash::ContentHash;
 use crate::input::Found;
+use crate::locks::Lock;
 use crate::machine::PeakMemory;
 use crate::objects::Durability;
 use crate::options::Reuse;
@@ -18,6 +24,13 @@ use crate::store::{Hit, StepEnd, Until};
 
 /// How often one step has damaged inputs made again before it gives up.
 const MAX_REPAIRS: usize = 16;
+
+/// How long to wait for an attempt to end whose time is up, before the step is
+/// given up: it was told to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often one looks, while waiting to try again, whether that is still wanted.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// Whether the cache has the step's outputs.
 enum Answer {
@@ -50,7 +63,7 @@ impl Runner<'_> {
     ) -> Result<Vec<OutputRecord>> {
         for _ in 0..MAX_REPAIRS {
             let started = (now_ms(), Instant::now());
-            let ingredients = self.ingredients(step);
+            let ingredients = self.ingredients(step)?;
             let mut reason = match forced {
                 Some(reason) => reason.to_owned(),
                 None => match self.ask_cache(step, &ingredients, started)? {
@@ -67,7 +80,10 @@ impl Runner<'_> {
                 }
             }
             match self.find_inputs(step, &ingredients)? {
-                Ok(found) => return self.execute(step, &ingredients, &reason, found, started),
+                Ok(found) => {
+                    let held = (Arc::new(found), Arc::new(lock));
+                    return self.execute(step, &ingredients, &reason, held, started);
+                }
                 Err(bad) => {
                     drop(lock);
                     match forced {
@@ -85,7 +101,26 @@ impl Runner<'_> {
     }
 
     /// What the step's result depends on, from what has been made so far.
-    fn ingredients(&self, step: usize) -> Ingredients {
+    fn ingredients(&self, step: usize) -> Result<Ingredients> {
+        let inputs = self.input_contents(step);
+        let spec = &self.pipeline.graph.steps[step];
+        let mut params = spec.params.clone();
+        if let (Some((name, find)), Value::Object(params)) =
+            (&self.pipeline.steps[step].late, &mut params)
+        {
+            let found = find(&inputs).map_err(|source| self.step_failed(&spec.name, source))?;
+            params.insert(name.clone(), found);
+        }
+        Ok(Ingredients {
+            step: spec.name.clone(),
+            version: spec.version,
+            params,
+            inputs,
+            program: self.options.program.clone(),
+        })
+    }
+
+    fn input_contents(&self, step: usize) -> Vec<(String, ContentHash)> {
         let spec = &self.pipeline.graph.steps[step];
         let board = self.board();
         let content = |from: &str, output: &str| {
@@ -101,15 +136,9 @@ impl Runner<'_> {
             made.expect("steps make what they declare").content
         };
         let inputs = spec.inputs.iter();
-        Ingredients {
-            step: spec.name.clone(),
-            version: spec.version,
-            params: spec.params.clone(),
-            inputs: inputs
-                .map(|i| (i.name(), content(&i.from, &i.output)))
-                .collect(),
-            program: self.options.program.clone(),
-        }
+        inputs
+            .map(|i| (i.name(), content(&i.from, &i.output)))
+            .collect()
     }
 
     /// Looks the step up and, if its outputs are whole, writes it down as cached.
@@ -124,14 +153,16 @@ impl Runner<'_> {
                 "this step is never answered from the cache".to_owned(),
             ));
         }
-        if self.options.reuse == Reuse::Nothing {
+        // From the look at the artifacts until this run refers to them.
+        let _kept = self.store.locks().keep()?;
+        let hit = self.store.lookup(ingredients.key())?;
+        let is_own = |hit: &Hit| hit.run == self.run.as_str();
+        if self.options.reuse == Reuse::Nothing && !hit.as_ref().is_some_and(is_own) {
             return Ok(Answer::Miss(
                 "the run was told not to use the cache".to_owned(),
             ));
         }
-        // From the look at the artifacts until this run refers to them.
-        let _kept = self.store.locks().keep()?;
-        let Some(hit) = self.store.lookup(ingredients.key())? else {
+        let Some(hit) = hit else {
             return self.why_unknown(ingredients).map(Answer::Miss);
         };
         if !self.declares(step, &hit) {
@@ -172,7 +203,9 @@ impl Runner<'_> {
         };
         let changes = ingredients.changes_since(&before.ingredients);
         if !changes.is_empty() {
-            let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
+            let mut changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
+            let files = self.store.file_changes(&before.ingredients, ingredients)?;
+            changes.extend(files.iter().map(ToString::to_string));
             return Ok(changes.join("; "));
         }
         let run = &before.run;
@@ -200,7 +233,7 @@ impl Runner<'_> {
         step: usize,
         ingredients: &Ingredients,
         reason: &str,
-        found: Vec<Found>,
+        held: (Arc<Vec<Found>>, Arc<Lock>),
         started: (i64, Instant),
     ) -> Result<Vec<OutputRecord>> {
         let execution = self
@@ -212,17 +245,16 @@ impl Runner<'_> {
         let mut end = StepEnd::running(reason, execution, started.0);
         let memory = PeakMemory::measure();
         let policy = self.pipeline.steps[step].policy;
-        let found = std::sync::Arc::new(found);
-        let key = ingredients.key();
         let outcome = loop {
             end.n_attempts += 1;
-            let attempt = Attempt::new(self, step, (execution, key), end.n_attempts, found.clone());
+            let made = (execution, ingredients);
+            let attempt = Attempt::new(self, step, made, end.n_attempts, held.clone());
             let outcome = attempt
                 .run(policy.timeout)
                 .and_then(|(staged, context)| self.keep_outputs(step, staged, &context));
             attempt.clean_up();
             match outcome {
-                Err(error) if end.n_attempts <= policy.n_retries && may_pass(&error) => {
+                Err(error) if end.n_attempts <= policy.n_retries && self.may_pass(&error) => {
                     let wait = policy
                         .backoff
                         .saturating_mul(2u32.saturating_pow(end.n_attempts - 1));
@@ -233,7 +265,16 @@ impl Runner<'_> {
                         wait.as_secs_f64()
                     );
                     self.say(step, Level::Warn, text);
-                    std::thread::sleep(wait);
+                    // Two attempts side by side would disturb each other.
+                    if !attempt.has_ended_within(PATIENCE) {
+                        let text =
+                            "it did not stop when its time was up; not trying again beside it";
+                        self.say(step, Level::Warn, text.to_owned());
+                        break Err(error);
+                    }
+                    if !self.wait(wait) {
+                        break Err(error);
+                    }
                 }
                 outcome => break outcome,
             }
@@ -260,6 +301,33 @@ impl Runner<'_> {
                 Err(self.step_failed(&ingredients.step, error))
             }
         }
+    }
+
+    /// Whether an error may be gone when the step is tried again. A source that
+    /// changed is not what this run is about any more.
+    fn may_pass(&self, error: &BoxError) -> bool {
+        let is_lasting = matches!(
+            error.downcast_ref(),
+            Some(PipelineError::Cancelled | PipelineError::SourceChanged { .. })
+        );
+        !is_lasting && !self.is_hurried()
+    }
+
+    /// Waits; false if nobody wants to try again any more.
+    fn wait(&self, time: Duration) -> bool {
+        let begun = Instant::now();
+        while !self.is_hurried() {
+            let left = time.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return true;
+            }
+            thread::sleep(left.min(GLANCE));
+        }
+        false
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.options.hurry.load(Ordering::Relaxed)
     }
 
     /// Moves what the step wrote into the store. The collector is kept out until
@@ -307,16 +375,6 @@ impl Runner<'_> {
             _lock: kept,
         })
     }
-}
-
-/// Whether an error may be gone when the step is tried again. A source that
-/// changed is not what this run is about any more.
-fn may_pass(error: &BoxError) -> bool {
-    let lasting = matches!(
-        error.downcast_ref(),
-        Some(PipelineError::Cancelled | PipelineError::SourceChanged { .. })
-    );
-    !lasting
 }
 
 fn milliseconds(since: Instant) -> f64 {

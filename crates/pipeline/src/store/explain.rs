@@ -1,11 +1,14 @@
 //! Why a step ran or did not, and what differs between two runs.
 
+use std::collections::BTreeMap;
+
 use rusqlite::OptionalExtension;
 use serde::Serialize;
 
 use crate::cache_key::{Change, Ingredients, json_changes};
 use crate::canonical::canonical_json;
 use crate::error::{PipelineError, Result};
+use crate::hash::ContentHash;
 use crate::run::{RunId, RunRecord, StepRecord, StepState};
 use crate::store::cache::parse_ingredients;
 use crate::store::{Store, Until};
@@ -23,6 +26,43 @@ pub struct Explanation {
     pub compared_with: Option<RunId>,
     /// The ingredients that are not as they were in that run.
     pub changes: Vec<Change>,
+    /// The files that differ in folders from outside that the step reads.
+    pub files: Vec<FileChanges>,
+}
+
+/// Which files of a folder from outside are not as they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileChanges {
+    /// The input.
+    pub input: String,
+    /// Files that were not there before.
+    pub added: Vec<String>,
+    /// Files that held something else before.
+    pub changed: Vec<String>,
+    /// Files that are not there any more.
+    pub removed: Vec<String>,
+}
+
+/// How many files of a kind are named in a sentence; the rest is counted.
+const N_NAMED: usize = 3;
+
+impl std::fmt::Display for FileChanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds = [
+            ("added", &self.added),
+            ("changed", &self.changed),
+            ("removed", &self.removed),
+        ];
+        let kinds = kinds.into_iter().filter(|(_, files)| !files.is_empty());
+        let told = kinds.map(|(kind, files)| {
+            let named = files[..files.len().min(N_NAMED)].join(", ");
+            let more = if files.len() > N_NAMED { ", …" } else { "" };
+            let files_word = if files.len() == 1 { "file" } else { "files" };
+            format!("{} {files_word} {kind} ({named}{more})", files.len())
+        });
+        let told: Vec<String> = told.collect();
+        write!(f, "`{}`: {}", self.input, told.join(", "))
+    }
 }
 
 /// What differs between two runs.
@@ -49,6 +89,9 @@ pub struct Difference {
     pub right: Option<String>,
 }
 
+/// The files of a folder by their paths in it.
+type Members = BTreeMap<String, ContentHash>;
+
 impl Store {
     /// Says why a step ran or did not: what was decided, and which ingredients
     /// differ from the latest earlier run of this pipeline.
@@ -68,9 +111,12 @@ impl Store {
         let ingredients = self.ingredients_of(run, step)?;
         let pipeline = &record.summary.pipeline;
         let before = self.last_begun(pipeline, step, Until::Before(run))?;
-        let changes = match (&ingredients, &before) {
-            (Some(now), Some(before)) => now.changes_since(&before.ingredients),
-            _ => Vec::new(),
+        let (changes, files) = match (&ingredients, &before) {
+            (Some(now), Some(before)) => (
+                now.changes_since(&before.ingredients),
+                self.file_changes(&before.ingredients, now)?,
+            ),
+            _ => Default::default(),
         };
         Ok(Explanation {
             state: found.state,
@@ -78,6 +124,49 @@ impl Store {
             ingredients,
             compared_with: before.map(|before| before.run),
             changes,
+            files,
+        })
+    }
+
+    /// The files that differ in the folders from outside that a step read, where
+    /// both versions of a folder are known.
+    pub(crate) fn file_changes(
+        &self,
+        old: &Ingredients,
+        new: &Ingredients,
+    ) -> Result<Vec<FileChanges>> {
+        let mut found = Vec::new();
+        for (input, content) in &new.inputs {
+            let before = old.inputs.iter().find(|(name, _)| name == input);
+            let Some((_, before)) = before.filter(|(_, before)| before != content) else {
+                continue;
+            };
+            let [old, new] = [self.members(*before)?, self.members(*content)?];
+            if old.is_empty() || new.is_empty() {
+                continue;
+            }
+            let names = |from: &Members, keep: &dyn Fn(&String, &ContentHash) -> bool| {
+                let kept = from.iter().filter(|(path, content)| keep(path, content));
+                kept.map(|(path, _)| path.clone()).collect()
+            };
+            found.push(FileChanges {
+                input: input.clone(),
+                added: names(&new, &|path, _| !old.contains_key(path)),
+                changed: names(&new, &|path, content| {
+                    old.get(path).is_some_and(|before| before != content)
+                }),
+                removed: names(&old, &|path, _| !new.contains_key(path)),
+            });
+        }
+        Ok(found)
+    }
+
+    /// The files of a folder from outside; empty if it is none, or forgotten.
+    fn members(&self, folder: ContentHash) -> Result<Members> {
+        self.read(|db| {
+            db.prepare_cached("SELECT path, content FROM members WHERE folder = ?1")?
+                .query_map([folder], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
         })
     }
 

@@ -166,6 +166,42 @@ impl Store {
         Ok(self.fingerprints(&[path])?[0].content)
     }
 
+    /// What a file held when a run last read it; `None` if none did.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub fn last_content_of(&self, path: &Path) -> Result<Option<ContentHash>> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        self.read(|db| {
+            db.prepare_cached(
+                "WITH held (source, content) AS (
+                     SELECT source_paths.content, members.content FROM source_paths
+                     JOIN members ON members.folder = source_paths.content
+                     WHERE source_paths.path || '/' || members.path = ?1
+                     UNION SELECT content, content FROM source_paths WHERE path = ?1)
+                 SELECT content FROM held ORDER BY
+                     (SELECT max(execution) FROM inputs WHERE inputs.content = source) DESC
+                 LIMIT 1",
+            )?
+            .query_row([path.to_string_lossy()], |row| row.get(0))
+            .optional()
+        })
+    }
+
+    /// Whether any run knows of this content.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub fn knows(&self, content: ContentHash) -> Result<bool> {
+        match self.require(content) {
+            Ok(()) => Ok(true),
+            Err(PipelineError::ContentNotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn require(&self, content: ContentHash) -> Result<()> {
         let known = self.read(|db| {
             db.prepare_cached(
