@@ -82,6 +82,15 @@ impl Home {
         Ok(Store::open(&self.root)?)
     }
 
+    /// The same, unless nothing ever ran in this home folder: commands that only look
+    /// leave no files behind.
+    pub(crate) fn existing_pipelines(&self) -> Result<Option<Store>> {
+        match self.root.join("pipeline.db").is_file() {
+            true => self.pipelines().map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Copies a bundle to `models/NAME`, for people to look at and take away; returns
     /// where it is.
     pub(crate) fn lay_out_model(&self, name: &str, bundle: &Path) -> Result<PathBuf> {
@@ -133,7 +142,8 @@ impl Home {
         Ok(Some(Champion {
             digest: bundle_digest(&path)?,
             name,
-            path,
+            version: None,
+            bundle: Ok(path),
         }))
     }
 

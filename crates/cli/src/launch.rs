@@ -6,16 +6,21 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use biophony_pipeline::{
-    ContentHash, Folder, Hook, Level, LogLine, OutputRecord, PipelineError, Reuse, RunId,
-    RunObserver, RunOptions, RunState, StepRecord, StepState, Store,
+    BoxError, Conclusion, FinishedRun, Folder, Hook, Level, LogLine, OutputRecord, PipelineError,
+    Reuse, RunId, RunObserver, RunOptions, RunState, StepRecord, StepState, Store,
 };
 use biophony_tracking::{LoggedModel, RunStatus, Tag};
 
+use crate::UsageError;
 use crate::home::Home;
 use crate::progress::note;
+use crate::settings::RunSettings;
 use crate::stages::watch::Interrupt;
-use crate::stages::{Deployment, Judged, PIPELINE, Request, assemble};
-use crate::tracking::{Both, Candidate, Recorder, Results, Tracking, pins, tag};
+use crate::stages::{Deployment, Judged, PIPELINE, Request, Stages, assemble};
+use crate::tracking::{Both, Candidate, Promotion, Recorder, Results, Tracking, pins, tag};
+
+/// How often a run is decided anew because another model came into use meanwhile.
+const MAX_DECISIONS: usize = 8;
 
 /// A run that came to its end, and where things are.
 pub(crate) struct Finished {
@@ -27,24 +32,18 @@ pub(crate) struct Finished {
     pub(crate) model: PathBuf,
     /// Where the bundle is in use, if it was accepted.
     pub(crate) deployed: Option<PathBuf>,
+    /// Why an accepted model was not put into use.
+    pub(crate) left_out: Option<String>,
 }
 
-/// Where a run begins.
-pub(crate) enum Start {
-    /// At its beginning; results of earlier runs may be used or not.
-    Anew(Reuse),
-    /// Where a run ended that did not come to its end. Without one only a
-    /// training is unfinished, which any run that asks for it goes on with.
-    GoOn(Option<RunId>),
-}
-
-/// Runs the pipeline and records it.
-pub(crate) fn launch(home: &Home, request: &Request, start: Start) -> Result<Finished> {
+/// Runs the pipeline and records it; or goes on with a run that did not come to its
+/// end.
+pub(crate) fn launch(home: &Home, request: &Request, resumed: Option<RunId>) -> Result<Finished> {
+    let hooks = Hooks::of(&request.settings.run)?;
     let store = home.pipelines()?;
     let tracking = Tracking::open(home, &request.settings.tracking)?;
     tracking.adopt_old_champion()?;
-    let is_resumed = matches!(start, Start::GoOn(Some(_)));
-    let recorder = Recorder::new(&tracking, request, &store, is_resumed)?;
+    let recorder = Recorder::new(&tracking, request, &store, resumed.is_some())?;
     let interrupt = {
         let recorder = Arc::clone(&recorder);
         Interrupt::listen(move || recorder.kill())?
@@ -56,8 +55,9 @@ pub(crate) fn launch(home: &Home, request: &Request, start: Start) -> Result<Fin
         tracking,
         recorder,
         interrupt,
+        hooks,
     };
-    let outcome = launch.carry_out(start);
+    let outcome = launch.carry_out(resumed);
     let status = match &outcome {
         _ if launch.interrupt.pressed() => RunStatus::Killed,
         Ok(_) => RunStatus::Finished,
@@ -75,98 +75,155 @@ struct Launch<'a> {
     tracking: Tracking,
     recorder: Arc<Recorder>,
     interrupt: Interrupt,
+    hooks: Hooks,
 }
 
 impl Launch<'_> {
-    fn carry_out(&self, start: Start) -> Result<Finished> {
-        let tracked = (&self.tracking, &self.recorder);
-        let stages = assemble(self.request, self.home, tracked, &self.interrupt)?;
+    fn carry_out(&self, mut resumed: Option<RunId>) -> Result<Finished> {
         let (store, request) = (&self.store, self.request);
-        let run = &request.settings.run;
-        let mut options = RunOptions {
+        let options = RunOptions {
             workers: rayon::current_num_threads(),
             project: std::env::current_dir().ok(),
             config: request.to_json(),
-            on_success: hooks(&run.on_success)?,
-            on_failure: hooks(&run.on_failure)?,
+            reuse: match request.fresh {
+                true => Reuse::Nothing,
+                false => Reuse::Cache,
+            },
+            on_success: self.hooks.on_success.clone(),
+            on_failure: self.hooks.on_failure.clone(),
+            hurry: self.interrupt.flag(),
             observer: Arc::new(Both(Arc::new(Teller), Arc::clone(&self.recorder))),
             ..RunOptions::new(&program()?)
         };
-        let run = match start {
-            Start::GoOn(Some(run)) => stages.pipeline.resume(store, &run, &options)?,
-            Start::GoOn(None) => stages.pipeline.run(store, &options)?,
-            Start::Anew(reuse) => {
-                options.reuse = reuse;
-                stages.pipeline.run(store, &options)?
+        for _ in 0..MAX_DECISIONS {
+            let watched = (&self.recorder, &self.interrupt);
+            let stages = assemble(request, self.home, (store, &self.tracking), watched)?;
+            let conclude = |run: &FinishedRun| self.conclude(run, &stages).map_err(BoxError::from);
+            let (run, conclusion) = match &resumed {
+                Some(run) => (stages.pipeline).resume_then(store, run, &options, conclude)?,
+                None => stages.pipeline.run_then(store, &options, conclude)?,
+            };
+            match conclusion {
+                Conclusion::Done(finished) => return Ok(finished),
+                // Another run was faster: all is there but the decision.
+                Conclusion::Anew => resumed = Some(run.id().clone()),
             }
-        };
+        }
+        bail!(
+            "another model came into use whenever this one was about to; `biophony run --resume` decides anew"
+        )
+    }
+
+    /// Lays out what a run made, and puts its model into use if it was accepted. May be
+    /// done again: a process can die on the way.
+    fn conclude(&self, run: &FinishedRun, stages: &Stages) -> Result<Conclusion<Finished>> {
         let Folder { path: report } = run.load(&stages.report)?;
         let Folder { path: model } = run.load(&stages.model)?;
         let folder = self.home.run(run.id().as_str());
         lay_out(&report, &folder)?;
         let judged = run.load(&stages.judged)?.0;
         let deployment = run.load(&stages.deployment)?.0;
+        let deployment = deployment.with_metadata(run.output(&stages.deployment)?);
         let logged = self.recorder.results(&Results {
             judged: &judged,
             deployment: &deployment,
             report: &report,
             model: &model,
         })?;
-        // Also after a decision from the cache: the model may have been removed since.
-        let deployed = match deployment.decision.accepted {
-            true => {
-                let bundle = run.output(&stages.model)?.content;
-                Some(self.put_into_use((run.id(), bundle), &judged, &deployment, &logged)?)
-            }
-            false => None,
-        };
-        Ok(Finished {
+        let mut finished = Finished {
             folder,
             judged,
             deployment,
             model,
-            deployed,
-        })
+            deployed: None,
+            left_out: None,
+        };
+        // Also after a decision from the cache: the model may have been removed since.
+        if finished.deployment.decision.accepted
+            && self.put_into_use(run, stages, &logged, &mut finished)? == Promotion::Overtaken
+        {
+            return Ok(Conclusion::Anew);
+        }
+        Ok(Conclusion::Done(finished))
     }
 
     /// Registers an accepted model, lets the champion's alias mean it, and lays it
     /// out for people.
     fn put_into_use(
         &self,
-        (run, bundle): (&RunId, ContentHash),
-        judged: &Judged,
-        deployment: &Deployment,
+        run: &FinishedRun,
+        stages: &Stages,
         logged: &LoggedModel,
-    ) -> Result<PathBuf> {
-        let digest = judged.metrics["data_digest"].as_str().unwrap_or_default();
-        let report = format!("runs/{run}/report.html");
-        let version = self.tracking.put_into_use(&Candidate {
+        finished: &mut Finished,
+    ) -> Result<Promotion> {
+        let id = run.id().as_str();
+        let digest = finished.judged.metrics["data_digest"].as_str();
+        let version = self.tracking.version_for(&Candidate {
             logged,
+            bundle: &finished.model,
             tags: vec![
-                Tag::new(tag::PIPELINE_RUN, run.as_str()),
-                Tag::new(tag::DATA_DIGEST, digest),
-                Tag::new(tag::REPORT, report),
-                Tag::new(tag::GATE, serde_json::to_string(deployment)?),
-                Tag::new(tag::FOLDER, run.as_str()),
+                Tag::new(tag::PIPELINE_RUN, id),
+                Tag::new(tag::DATA_DIGEST, digest.unwrap_or_default()),
+                Tag::new(tag::REPORT, format!("runs/{id}/report.html")),
+                Tag::new(tag::GATE, serde_json::to_string(&finished.deployment)?),
+                Tag::new(tag::FOLDER, id),
             ],
         })?;
-        pins::keep(&self.store, &version, bundle)?;
-        let folder = biophony_tracking::value_of(&version.tags, tag::FOLDER);
-        let bundle = self.tracking.bundle_of(&version)?;
-        self.home
-            .lay_out_model(folder.unwrap_or(run.as_str()), &bundle)
+        // Before it is in use: what is in use must never be without its lineage.
+        pins::keep(&self.store, &version, run.output(&stages.model)?.content)?;
+        let rival = stages.rival.get().and_then(|champion| champion.version);
+        let promotion = self.tracking.promote_over(&version, rival)?;
+        match promotion {
+            Promotion::InUse => {
+                let folder = biophony_tracking::value_of(&version.tags, tag::FOLDER);
+                let bundle = self.tracking.bundle_of(&version)?;
+                let laid_out = self.home.lay_out_model(folder.unwrap_or(id), &bundle)?;
+                finished.deployed = Some(laid_out);
+            }
+            Promotion::Replaced => {
+                let (name, number) = (&version.name, version.version);
+                finished.left_out = Some(format!(
+                    "it is {name}/{number}, which was in use before and was replaced; `biophony models promote {number}` puts it into use again"
+                ));
+            }
+            Promotion::Overtaken => {}
+        }
+        Ok(promotion)
     }
 }
 
 /// An error, and how to go on if it left a run that can be gone on with.
 fn with_way_on(error: anyhow::Error) -> anyhow::Error {
-    let Some(PipelineError::StepFailed { run, .. }) = error.downcast_ref() else {
+    let Some(PipelineError::StepFailed { run, .. } | PipelineError::NotConcluded { run, .. }) =
+        error.downcast_ref()
+    else {
         return error;
     };
     anyhow!("{error:#}\n`biophony run --resume {run}` goes on where it stopped")
 }
 
-fn hooks(setting: &str) -> Result<Vec<Hook>> {
+/// What is told of a run's end, and to whom.
+struct Hooks {
+    on_success: Vec<Hook>,
+    on_failure: Vec<Hook>,
+}
+
+impl Hooks {
+    /// # Errors
+    ///
+    /// When an address is none, or not allowed.
+    fn of(run: &RunSettings) -> Result<Self, UsageError> {
+        let read = |key: &str, setting: &str| {
+            hooks(setting).map_err(|error| UsageError(format!("`run.{key}`: {error}")))
+        };
+        Ok(Self {
+            on_success: read("on_success", &run.on_success)?,
+            on_failure: read("on_failure", &run.on_failure)?,
+        })
+    }
+}
+
+fn hooks(setting: &str) -> Result<Vec<Hook>, PipelineError> {
     let mut words = setting.split_whitespace().map(str::to_owned);
     let Some(first) = words.next() else {
         return Ok(Vec::new());
@@ -181,9 +238,10 @@ fn hooks(setting: &str) -> Result<Vec<Hook>> {
 /// A run that did not come to its end, by name or the `newest`, and what it was
 /// asked for.
 pub(crate) fn unfinished(home: &Home, name: &str) -> Result<(RunId, Request)> {
-    let store = home.pipelines()?;
+    let none = "there is no run that has not come to its end";
+    let store = home.existing_pipelines()?.context(none)?;
     let run = match name {
-        "newest" => newest_unfinished(&store)?.context("every run has come to its end")?,
+        "newest" => newest_unfinished(&store)?.context(none)?,
         name => name.parse()?,
     };
     let kept = store.run(&run)?.summary.config;
@@ -192,12 +250,16 @@ pub(crate) fn unfinished(home: &Home, name: &str) -> Result<(RunId, Request)> {
     Ok((run, request))
 }
 
-/// Where `biophony train --resume` begins.
-pub(crate) fn resume(home: &Home, name: &str) -> Result<Start> {
+/// The run that `biophony train --resume` goes on with. There may be none where only a
+/// training is unfinished, which any run that asks for it goes on with.
+pub(crate) fn resumable(home: &Home, name: &str) -> Result<Option<RunId>> {
     if name != "newest" {
-        return Ok(Start::GoOn(Some(name.parse()?)));
+        return Ok(Some(name.parse()?));
     }
-    let newest = newest_unfinished(&home.pipelines()?)?;
+    let newest = match home.existing_pipelines()? {
+        Some(store) => newest_unfinished(&store)?,
+        None => None,
+    };
     let has_checkpoint = || {
         let folders = std::fs::read_dir(home.checkpoints());
         folders.is_ok_and(|mut folders| folders.next().is_some())
@@ -205,7 +267,7 @@ pub(crate) fn resume(home: &Home, name: &str) -> Result<Start> {
     if newest.is_none() && !has_checkpoint() {
         bail!("there is no interrupted run to resume");
     }
-    Ok(Start::GoOn(newest))
+    Ok(newest)
 }
 
 /// The newest run that was killed or failed.
@@ -342,6 +404,9 @@ impl Finished {
             Some(model) => text.push_str(&format!("  model   {}\n", model.display())),
             None => {
                 text.push_str("  model   not put into use:\n");
+                if let Some(reason) = &self.left_out {
+                    text.push_str(&format!("          {reason}\n"));
+                }
                 for check in &self.deployment.decision.checks {
                     if !check.holds {
                         text.push_str(&format!("          {}\n", check.reason));

@@ -25,12 +25,13 @@ mod split;
 mod train;
 pub(crate) mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use biophony_model::FrontEnd;
-use biophony_pipeline::{Folder, Json, Output, Pipeline, StepBuilder};
+use biophony_pipeline::{Folder, Json, Output, Pipeline, StepBuilder, Store};
 use serde_json::{Value, json};
 
 use crate::arguments::{CollectionArguments, FoldsArgument};
@@ -42,7 +43,7 @@ use crate::tracking::{Recorder, Tracking};
 use ingest::Ingest;
 use watch::Interrupt;
 
-pub(crate) use deploy::Deployment;
+pub(crate) use deploy::{Deployment, Rival};
 pub(crate) use evaluate::Judged;
 pub(crate) use judgement::{TrainingHistory, recordings_of};
 pub(crate) use split::SINGLE;
@@ -57,6 +58,8 @@ pub(crate) struct Request {
     pub(crate) settings: Settings,
     pub(crate) folds: Option<FoldsArgument>,
     pub(crate) compare_naive: bool,
+    /// Whether every step is to run, whatever earlier runs have made.
+    pub(crate) fresh: bool,
 }
 
 /// The pipeline, and where its results come out.
@@ -66,16 +69,20 @@ pub(crate) struct Stages {
     pub(crate) report: Output<Folder>,
     pub(crate) model: Output<Folder>,
     pub(crate) deployment: Output<Json<Deployment>>,
+    /// The model that the new one was held against.
+    pub(crate) rival: Rival,
 }
 
 impl Request {
-    /// The request as it is kept beside its run, to go on with it later.
+    /// The request as it is kept beside its run, to go on with it later, from
+    /// whatever folder.
     pub(crate) fn to_json(&self) -> Value {
         json!({
-            "folder": self.collection.folder,
-            "manifest": self.collection.manifest,
+            "folder": absolute(&self.collection.folder),
+            "manifest": absolute(&self.collection.manifest),
             "folds": self.folds.map(|folds| folds.to_string()),
             "compare_naive": self.compare_naive,
+            "fresh": self.fresh,
             "settings": self.settings,
         })
     }
@@ -96,18 +103,24 @@ impl Request {
             settings: serde_json::from_value(kept["settings"].take())?,
             folds: folds.map_err(anyhow::Error::msg)?,
             compare_naive: serde_json::from_value(kept["compare_naive"].take())?,
+            fresh: kept["fresh"].as_bool().unwrap_or(false),
         })
     }
+}
+
+/// A path that means the same in every working folder.
+pub(crate) fn absolute(path: &Option<PathBuf>) -> Option<PathBuf> {
+    let path = path.as_ref()?;
+    Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
 }
 
 /// Lists the recordings and joins the steps; nothing is decoded yet.
 pub(crate) fn assemble(
     request: &Request,
     home: &Home,
-    tracking: (&Tracking, &Arc<Recorder>),
-    interrupt: &Interrupt,
+    (store, tracking): (&Store, &Tracking),
+    (recorder, interrupt): (&Arc<Recorder>, &Interrupt),
 ) -> Result<Stages> {
-    let (tracking, recorder) = tracking;
     let settings = Arc::new(request.settings.clone());
     let front_end = Arc::new(FrontEnd {
         features: settings.feature_config()?,
@@ -123,6 +136,7 @@ pub(crate) fn assemble(
 
     let mut pipeline = Pipeline::new(PIPELINE);
     let root = dataset.root.clone();
+    let files = deploy::files(&dataset);
     let recordings = pipeline.files("recordings", root, ingest::openable(&dataset));
     let ingest = Ingest {
         name,
@@ -144,6 +158,7 @@ pub(crate) fn assemble(
         settings: Arc::clone(&settings),
         front_end: Arc::clone(&front_end),
         checkpoints: home.checkpoints(),
+        fresh: request.fresh,
         interrupt: interrupt.clone(),
         recorder: Arc::clone(recorder),
     };
@@ -157,14 +172,20 @@ pub(crate) fn assemble(
         &settings,
         &front_end,
     );
-    let sources = (&judged, &model, &recordings);
-    let deployment = deploy::add(&mut pipeline, sources, &settings, tracking)?;
+    let rival = Rival::new(store, tracking);
+    let gate = deploy::Gate {
+        settings: Arc::clone(&settings),
+        files,
+        rival: rival.clone(),
+    };
+    let deployment = deploy::add(&mut pipeline, (&judged, &model), gate);
     Ok(Stages {
         pipeline,
         judged,
         report,
         model,
         deployment,
+        rival,
     })
 }
 

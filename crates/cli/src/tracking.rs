@@ -43,7 +43,7 @@ use crate::settings::TrackingSettings;
 
 pub(crate) use epochs::EpochLog;
 pub(crate) use recorder::{Both, Recorder};
-pub(crate) use registry::Candidate;
+pub(crate) use registry::{Candidate, Promotion};
 pub(crate) use registry::{Champion, Which, bundle_digest, find_folder, find_model};
 pub(crate) use results::Results;
 

@@ -22,6 +22,14 @@ fn states(place: &Place, more: &[&str]) -> String {
     states_of_newest(place)
 }
 
+/// Starts the program and lets it run.
+fn start(place: &Place, arguments: &[&str]) -> std::process::Child {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("biophony"));
+    command.current_dir(place.path("")).args(arguments);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    child.expect("the program starts")
+}
+
 /// The version in use.
 fn champion(place: &Place) -> u32 {
     let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
@@ -44,9 +52,7 @@ fn what_did_not_change_is_not_run_again() {
     let place = Place::with_collection();
     let all = "ingest ran, split ran, train-split ran, evaluate ran, deploy ran";
     assert_eq!(states(&place, &[]), all);
-    // There is a champion now, which there was not before.
-    let but_deploy = "ingest cached, split cached, train-split cached, evaluate cached, deploy ran";
-    assert_eq!(states(&place, &[]), but_deploy);
+    // Also the decision: that the model itself is in use now changes nothing about it.
     let none = "ingest cached, split cached, train-split cached, evaluate cached, deploy cached";
     assert_eq!(states(&place, &[]), none);
 
@@ -99,6 +105,110 @@ fn a_folder_that_was_moved_is_the_same_and_a_changed_clip_is_not() {
     assert!(
         log.contains("features: 1 computed, 29 from the cache"),
         "{log}"
+    );
+    let explained = place.expect(0, &["runs", "explain", "newest", "ingest"]);
+    assert!(
+        explained.contains("`recordings`: 1 file changed (hum/hum_3.wav)"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn a_clip_that_was_edited_since_shows_where_it_went_before() {
+    let place = Place::with_collection();
+    states(&place, &[]);
+    let clip = "clips/hum/hum_3.wav";
+    let before = place.expect(0, &["lineage", clip]);
+    write_sound(&place.path(clip), 0, 77);
+    let output = place.run(&["lineage", clip]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("has changed since"), "{errors}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), before);
+    std::fs::remove_file(place.path(clip)).unwrap();
+    assert_eq!(place.expect(0, &["lineage", clip]), before);
+}
+
+#[test]
+fn commands_that_only_look_leave_nothing_behind() {
+    let place = Place::with_collection();
+    assert_eq!(place.expect(0, &["runs", "list"]), "");
+    assert_eq!(place.expect(0, &["runs", "list", "--json"]), "[]\n");
+    place.complaint(1, &["runs", "show", "newest"]);
+    place.complaint(1, &["run", "--resume"]);
+    place.complaint(1, &["lineage", "clips/hum/hum_0.wav"]);
+    for wrong in [
+        "run.on_success=https://example.org/",
+        "run.on_failure=http://",
+    ] {
+        let errors = place.complaint(2, &["run", "--data", "clips", "--set", wrong]);
+        assert!(errors.contains("`run.on_"), "{errors}");
+    }
+    assert!(!place.path(".biophony").exists());
+}
+
+#[test]
+fn a_run_is_removed_once_and_with_its_unfinished_trainings() {
+    let place = Place::with_collection();
+    states(&place, &[]);
+    let mut child = start(&place, &["train", "clips", "--epochs", "100000"]);
+    while !place.has_checkpoint(".biophony") {
+        assert!(child.try_wait().unwrap().is_none(), "it trains");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.expect(0, &["runs", "remove", "newest", "newest"]);
+    assert!(!place.has_checkpoint(".biophony"));
+    let runs = json(&place.expect(0, &["runs", "list", "--json"]));
+    assert_eq!(runs.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_clip_that_changes_while_networks_are_trained_stops_nothing() {
+    let place = Place::with_collection();
+    states(&place, &["--set", "train.epochs=1"]);
+    let mut child = start(&place, &["train", "clips", "--epochs", "60"]);
+    while !place.has_checkpoint(".biophony") {
+        assert!(child.try_wait().unwrap().is_none(), "it trains");
+        std::thread::yield_now();
+    }
+    for index in 0..10 {
+        write_sound(&place.path(&format!("clips/hum/hum_{index}.wav")), 0, 77);
+    }
+    assert!(child.wait().unwrap().success());
+    let log = place.expect(0, &["runs", "logs", "newest", "deploy"]);
+    assert!(log.contains("changed since it was examined"), "{log}");
+}
+
+#[test]
+fn a_run_is_resumed_from_whatever_folder() {
+    let place = Place::with_collection();
+    let hurried = [
+        "run",
+        "--data",
+        "clips",
+        "--set",
+        "run.timeout_seconds=0.000001",
+    ];
+    place.complaint(1, &hurried);
+    std::fs::create_dir(place.path("other")).unwrap();
+    let mut command = place.command(&["--home", "../.biophony", "run", "--resume"]);
+    let output = command.current_dir(place.path("other")).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    std::fs::rename(place.path("clips"), place.path("moved")).unwrap();
+    place.complaint(
+        1,
+        &[
+            &hurried[..2],
+            &["moved", "--set", "run.timeout_seconds=0.000001"],
+        ]
+        .concat(),
+    );
+    let errors = place.complaint(2, &["train", "other", "--resume"]);
+    assert!(
+        errors.contains("moved") && errors.contains("other"),
+        "{errors}"
     );
 }
 

@@ -469,10 +469,14 @@ fn versions_have_names_of_ones_own_and_can_be_taken_away() {
     assert!(errors.contains("promote"), "{errors}");
     let errors = place.complaint(1, &["models", "show", "7"]);
     assert!(errors.contains("has no version `7`"), "{errors}");
-    // A version without its files is not put into use.
-    std::fs::remove_dir_all(place.path(".biophony/mlartifacts")).unwrap();
+    // A version without its files is not put into use, unless they can be had again.
+    let lose = |folder: &str| std::fs::remove_dir_all(place.path(folder)).unwrap();
+    lose(".biophony/mlartifacts");
+    place.expect(0, &["models", "rollback"]);
+    lose(".biophony/mlartifacts");
+    lose(".biophony/artifacts");
     let errors = place.complaint(1, &["models", "rollback"]);
-    assert!(errors.contains("are gone"), "{errors}");
+    assert!(errors.contains("holds no bundle.json"), "{errors}");
 }
 
 #[test]

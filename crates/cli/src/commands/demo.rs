@@ -3,14 +3,13 @@
 
 use anyhow::{Context, Result};
 use biophony_model::Predictor;
-use biophony_pipeline::Reuse;
 
 use super::{load_settings, print, train};
 use crate::Outcome;
 use crate::arguments::{CollectionArguments, Common, DemoArguments};
 use crate::demo::{Voice, fresh_clip, write_collection};
 use crate::home::Home;
-use crate::launch::{Start, launch};
+use crate::launch::launch;
 use crate::stages::Request;
 
 /// Settings that suit a small collection of short clips.
@@ -44,8 +43,9 @@ pub(crate) fn run(common: &Common, arguments: &DemoArguments) -> Result<Outcome>
         settings,
         folds: None,
         compare_naive: false,
+        fresh: false,
     };
-    let finished = launch(&Home::at(&common.home), &request, Start::Anew(Reuse::Cache))?;
+    let finished = launch(&Home::at(&common.home), &request, None)?;
     print(&finished.summary())?;
 
     let predictor = Predictor::open(&finished.model)?;

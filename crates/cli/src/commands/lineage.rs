@@ -13,6 +13,7 @@ use super::{load_settings, plural, print};
 use crate::Outcome;
 use crate::arguments::{Common, LineageArguments};
 use crate::home::Home;
+use crate::progress::note;
 use crate::settings::TrackingSettings;
 use crate::tracking::{bundle_digest, find_model};
 
@@ -21,7 +22,8 @@ const MODEL: &str = "model";
 
 pub(crate) fn run(common: &Common, arguments: &LineageArguments) -> Result<Outcome> {
     let home = Home::at(&common.home);
-    let store = home.pipelines()?;
+    let none = || format!("nothing ran in `{}` yet", home.path().display());
+    let store = home.existing_pipelines()?.with_context(none)?;
     let settings = load_settings(common, Vec::new())?.tracking;
     let content = find(&store, &home, &settings, &arguments.what)?;
     let (upstream, downstream) = (store.upstream(content)?, store.downstream(content)?);
@@ -47,11 +49,27 @@ fn find(
 ) -> Result<ContentHash> {
     let path = Path::new(what);
     if path.is_file() {
-        return Ok(store.content_of(path)?);
+        let content = store.content_of(path)?;
+        let before = match store.knows(content)? {
+            true => None,
+            false => store.last_content_of(path)?,
+        };
+        if before.is_some() {
+            note(&format!(
+                "`{what}` has changed since a run last read it; this is the lineage of what it held then"
+            ));
+        }
+        return Ok(before.unwrap_or(content));
     }
     let wanted = Some(what).filter(|&what| what != "champion");
     if let Ok(model) = find_model(home, settings, wanted) {
         return bundle(store, &model);
+    }
+    if let Some(content) = store.last_content_of(path)? {
+        note(&format!(
+            "`{what}` is gone; this is the lineage of what it held when a run last read it"
+        ));
+        return Ok(content);
     }
     store.find_content(what).with_context(|| {
         format!("`{what}` is no file, no model, and not the beginning of an artifact's hash")

@@ -140,7 +140,7 @@ impl Models {
     fn promote(&self, wanted: &str) -> Result<()> {
         let version = self.tracking.version(wanted)?;
         // Whoever uses it next must find it.
-        self.files_of(&version)?;
+        self.tracking.whole_bundle(&version)?;
         let before = self.tracking.champion()?;
         let promoted = self
             .tracking
@@ -156,7 +156,7 @@ impl Models {
             .tracking
             .version(PREVIOUS)
             .with_context(|| format!("`{model}` has no previous version to go back to"))?;
-        self.files_of(&previous)?;
+        self.tracking.whole_bundle(&previous)?;
         let back = self.tracking.store.rollback(model)?;
         self.tell_move(&back, before.map(|champion| champion.name))
     }

@@ -4,12 +4,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use biophony_pipeline::Reuse;
 
 use super::{load_settings, train};
 use crate::arguments::{CollectionArguments, Common, RunArguments};
 use crate::home::Home;
-use crate::launch::{Start, launch, unfinished};
+use crate::launch::{launch, unfinished};
 use crate::stages::Request;
 use crate::{Outcome, UsageError};
 
@@ -21,7 +20,7 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<Outcome> 
         require_run_settings(&common.set)?;
         let (run, mut request) = unfinished(&home, name)?;
         request.settings.run = load_settings(common, Vec::new())?.run;
-        let finished = launch(&home, &request, Start::GoOn(Some(run)))?;
+        let finished = launch(&home, &request, Some(run))?;
         return train::tell(&finished, arguments.json);
     }
     let mut flags = Vec::new();
@@ -47,13 +46,9 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<Outcome> 
         settings,
         folds: arguments.folds,
         compare_naive: arguments.compare_naive,
+        fresh: arguments.fresh,
     };
-    let reuse = if arguments.fresh {
-        Reuse::Nothing
-    } else {
-        Reuse::Cache
-    };
-    let finished = launch(&home, &request, Start::Anew(reuse))?;
+    let finished = launch(&home, &request, None)?;
     train::tell(&finished, arguments.json)
 }
 

@@ -1,9 +1,11 @@
 //! `biophony runs`: what ran, why, and what came of it.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
-use biophony_pipeline::{RunId, RunRecord, RunSummary, Store};
+use anyhow::{Context, Result, bail};
+use biophony_pipeline::{RunId, RunRecord, RunState, RunSummary, Store};
 use serde::Serialize;
 
 use super::{load_settings, plural, print};
@@ -15,8 +17,14 @@ use crate::tracking::{Tracking, pins};
 
 pub(crate) fn run(common: &Common, arguments: &RunsArguments) -> Result<Outcome> {
     let home = Home::at(&common.home);
-    let store = home.pipelines()?;
     let json = arguments.json;
+    let Some(store) = home.existing_pipelines()? else {
+        return match (&arguments.command, json) {
+            (RunsCommand::List, true) => print("[]\n").map(|()| Outcome::Complete),
+            (RunsCommand::List, false) => Ok(Outcome::Complete),
+            _ => bail!("there is no run in `{}` yet", home.path().display()),
+        };
+    };
     match &arguments.command {
         RunsCommand::List => list(&store, json)?,
         RunsCommand::Show { run, svg } => {
@@ -35,10 +43,13 @@ pub(crate) fn run(common: &Common, arguments: &RunsArguments) -> Result<Outcome>
             compare(&store, [named(&store, left)?, named(&store, right)?], json)?;
         }
         RunsCommand::Remove { runs } => {
-            for run in runs {
-                let run = named(&store, run)?;
+            let named = runs.iter().map(|run| named(&store, run));
+            // All are looked up before the first goes: `newest` means one run.
+            for run in named.collect::<Result<BTreeSet<_>>>()? {
+                let trainings = trainings_of(&store.run(&run)?);
                 store.remove_run(&run)?;
-                remove_folder(&home, &run)?;
+                remove_folder(&home.run(run.as_str()))?;
+                remove_checkpoints(&store, &home, &trainings)?;
             }
             let_go_of_models(&store, &home, common)?;
             collect(&store, json)?;
@@ -180,6 +191,9 @@ fn explain(store: &Store, run: &RunId, step: &str, json: bool) -> Result<()> {
         for change in &explanation.changes {
             text.push_str(&format!("  {change}\n"));
         }
+        for files in &explanation.files {
+            text.push_str(&format!("  {files}\n"));
+        }
     }
     print(&text)
 }
@@ -209,10 +223,31 @@ fn compare(store: &Store, [left, right]: [RunId; 2], json: bool) -> Result<()> {
     print(&text)
 }
 
-/// Removes the report of a removed run; the model that it gave stays in use.
-fn remove_folder(home: &Home, run: &RunId) -> Result<()> {
-    let folder = home.run(run.as_str());
-    match std::fs::remove_dir_all(&folder) {
+/// The names of the folders in which a run keeps trainings that are not at their end.
+fn trainings_of(run: &RunRecord) -> BTreeSet<String> {
+    let keys = run.steps.iter().filter_map(|step| step.key);
+    keys.flat_map(|key| [key.to_string(), format!("{key}-{}", run.summary.id)])
+        .collect()
+}
+
+/// Removes trainings that a removed run has left, unless another run goes on with them.
+fn remove_checkpoints(store: &Store, home: &Home, trainings: &BTreeSet<String>) -> Result<()> {
+    let mut wanted = BTreeSet::new();
+    for run in store.runs()? {
+        if run.state != RunState::Finished {
+            wanted.append(&mut trainings_of(&store.run(&run.id)?));
+        }
+    }
+    for training in trainings.difference(&wanted) {
+        remove_folder(&home.checkpoints().join(training))?;
+    }
+    Ok(())
+}
+
+/// Removes a folder, as the report of a removed run; the model that it gave stays in
+/// use.
+fn remove_folder(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove `{}`", folder.display()))
         }

@@ -6,37 +6,36 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use biophony_pipeline::{Reuse, RunId};
+use biophony_pipeline::RunId;
 use serde_json::json;
 
 use super::{load_settings, print, report_failures};
 use crate::arguments::{Common, TrainArguments};
 use crate::home::Home;
-use crate::launch::{Finished, Start, launch, resume, unfinished};
+use crate::launch::{Finished, launch, resumable, unfinished};
 use crate::settings::{SETTINGS, lookup};
-use crate::stages::Request;
+use crate::stages::{Request, absolute};
 use crate::{Outcome, UsageError};
 
 pub(crate) fn run(common: &Common, arguments: &TrainArguments) -> Result<Outcome> {
-    let request = Request {
+    let mut request = Request {
         collection: arguments.collection.clone(),
         settings: load_settings(common, own_flags(arguments))?,
         folds: arguments.folds,
         compare_naive: arguments.compare_naive,
+        fresh: false,
     };
     let home = Home::at(&common.home);
-    let start = match &arguments.resume {
-        Some(name) => {
-            let start = resume(&home, name)?;
-            if let Start::GoOn(Some(run)) = &start {
-                let (_, begun) = unfinished(&home, run.as_str())?;
-                require_the_same(run, &begun, &request)?;
-            }
-            start
-        }
-        None => Start::Anew(Reuse::Cache),
+    let resumed = match &arguments.resume {
+        Some(name) => resumable(&home, name)?,
+        None => None,
     };
-    let finished = launch(&home, &request, start)?;
+    if let Some(run) = &resumed {
+        let (_, begun) = unfinished(&home, run.as_str())?;
+        require_the_same(run, &begun, &request)?;
+        request.fresh = begun.fresh;
+    }
+    let finished = launch(&home, &request, resumed)?;
     tell(&finished, arguments.json)
 }
 
@@ -78,7 +77,7 @@ fn ingredients(request: &Request) -> BTreeMap<String, String> {
         .filter_map(|setting| Some((setting.key.to_owned(), lookup(&table, setting.key)?)))
         .map(|(key, value)| (key, value.to_string()))
         .collect();
-    let path = |path: &Option<PathBuf>| match path {
+    let path = |path: &Option<PathBuf>| match absolute(path) {
         Some(path) => path.display().to_string(),
         None => "none".to_owned(),
     };
@@ -108,6 +107,7 @@ pub(crate) fn tell(finished: &Finished, as_json: bool) -> Result<Outcome> {
         figures["report"] = json!(finished.folder.join("report.html"));
         figures["model"] = json!(finished.deployed);
         figures["deployment"] = json!(finished.deployment);
+        figures["left_out"] = json!(finished.left_out);
         print(&format!("{}\n", serde_json::to_string_pretty(&figures)?))?;
     } else {
         print(&finished.summary())?;

@@ -2,20 +2,27 @@
 //!
 //! The step decides and touches nothing: its answer may come from the cache. What
 //! follows from it is done by [`crate::launch`], after every run.
+//!
+//! The champion that the new model is held against is the one in use when the step
+//! begins, not when the run began. How long a window takes is measured, and so never
+//! twice the same: the decision holds the verdict, its metadata the figure.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use biophony_audio::{Clip, DecodeLimits, decode_file};
+use biophony_dataset::Dataset;
 use biophony_model::bootstrap::BootstrapConfig;
 use biophony_model::gate::GateCheck;
 use biophony_model::{Bundle, GateDecision, PairedComparison, Predictor, compare, decide};
-use biophony_pipeline::{Folder, Json, Output, Pipeline, SourceFolder, StepContext};
+use biophony_pipeline::{
+    BoxError, ContentHash, Folder, Json, Output, OutputRecord, Pipeline, StepContext, Store,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::evaluate::{Judged, TestedRecording};
 use super::judgement::recordings_of;
@@ -25,76 +32,131 @@ use crate::tracking::{Champion, Tracking, bundle_digest};
 /// How many times one window is classified to say how long it takes.
 const N_TIMINGS: usize = 9;
 
+/// The criterion whose figure is measured.
+const LATENCY: &str = "max_latency_ms";
+
+/// The name under which the measured figure is shown.
+const MS_PER_WINDOW: &str = "ms_per_window";
+
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Deployment {
     pub(crate) decision: GateDecision,
-    /// The median time to classify one window, in milliseconds.
-    pub(crate) latency_ms: f64,
-    /// The model that was in use before.
+    /// The median time to classify one window, in milliseconds; no part of the artifact.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) latency_ms: Option<f64>,
+    /// The model that was in use before, if it was another one.
     pub(crate) champion: Option<String>,
 }
 
+impl Deployment {
+    /// Joins the decision with the time that was measured for it.
+    pub(crate) fn with_metadata(mut self, output: &OutputRecord) -> Self {
+        self.latency_ms = output.metadata.get(MS_PER_WINDOW).and_then(Value::as_f64);
+        for check in &mut self.decision.checks {
+            if let (LATENCY, Some(ms)) = (check.criterion.as_str(), self.latency_ms) {
+                check.reason.push_str(&format!("; it took {ms:.1} ms"));
+            }
+        }
+        self
+    }
+}
+
+/// The model in use when the gate was asked, unless it is the new one itself.
+#[derive(Clone)]
+pub(crate) struct Rival {
+    store: Store,
+    tracking: Tracking,
+    found: Arc<Mutex<Option<Champion>>>,
+}
+
+impl Rival {
+    pub(super) fn new(store: &Store, tracking: &Tracking) -> Self {
+        Self {
+            store: store.clone(),
+            tracking: tracking.clone(),
+            found: Arc::default(),
+        }
+    }
+
+    /// The one that was found last.
+    pub(crate) fn get(&self) -> Option<Champion> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.clone()
+    }
+
+    /// Looks which model is in use now; returns what the decision depends on.
+    fn find(&self, model: Option<ContentHash>) -> Result<Value> {
+        // A bundle that is damaged is made again before it is read.
+        let model = model.and_then(|content| self.store.artifact_path(content).ok());
+        let digest = model.map(|path| bundle_digest(&path)).transpose()?;
+        let champion = self.tracking.champion()?;
+        let champion = champion.filter(|champion| Some(&champion.digest) != digest.as_ref());
+        let ingredient = champion
+            .as_ref()
+            .map(|one| json!({ "digest": one.digest, "readable": one.bundle.is_ok() }));
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = champion;
+        Ok(ingredient.unwrap_or_default())
+    }
+}
+
+/// What the step takes beside its inputs.
+pub(super) struct Gate {
+    pub(super) settings: Arc<Settings>,
+    /// As by [`files`].
+    pub(super) files: HashMap<String, PathBuf>,
+    pub(super) rival: Rival,
+}
+
+/// Where the recordings are, by their names.
+pub(super) fn files(dataset: &Dataset) -> HashMap<String, PathBuf> {
+    let recordings = dataset.recordings.iter();
+    recordings
+        .map(|recording| (dataset.name_of(recording), recording.path.clone()))
+        .collect()
+}
+
 /// Adds the step.
-///
-/// # Errors
-///
-/// When the champion's place cannot be read.
 pub(super) fn add(
     pipeline: &mut Pipeline,
-    (judged, model, recordings): (
-        &Output<Json<Judged>>,
-        &Output<Folder>,
-        &Output<SourceFolder>,
-    ),
-    settings: &Arc<Settings>,
-    tracking: &Tracking,
-) -> Result<Output<Json<Deployment>>> {
-    let champion = tracking.champion()?;
-    let deployer = Deployer {
-        settings: Arc::clone(settings),
-        champion,
-    };
-    // Another champion, another decision.
+    (judged, model): (&Output<Json<Judged>>, &Output<Folder>),
+    gate: Gate,
+) -> Output<Json<Deployment>> {
+    let settings = Arc::clone(&gate.settings);
     let params = json!({
         "gate": settings.deploy,
         "bootstrap": settings.evaluate.bootstrap,
         "seed": settings.split.seed,
-        "champion": deployer.champion.as_ref().map(|champion| &champion.digest),
     });
-    Ok(super::step(pipeline, "deploy", &settings.run)
+    let rival = gate.rival.clone();
+    // Another champion, another decision.
+    let champion = move |inputs: &[(String, ContentHash)]| {
+        let model = inputs.iter().find(|(name, _)| name.ends_with(".model"));
+        let found = rival.find(model.map(|(_, content)| *content));
+        found.map_err(BoxError::from)
+    };
+    super::step(pipeline, "deploy", &settings.run)
         .params(&params)
+        .late_param("champion", champion)
         .outputs(["decision"])
         .run(
-            (judged, model, recordings),
-            move |context, (Json(judged), model, recordings): (Json<Judged>, Folder, SourceFolder)| {
-                deployer.run(context, &judged, &model.path, &recordings).map(Json)
+            (judged, model),
+            move |context, (Json(judged), model): (Json<Judged>, Folder)| {
+                gate.decide(context, &judged, &model.path).map(Json)
             },
-        ))
+        )
 }
 
-struct Deployer {
-    settings: Arc<Settings>,
-    champion: Option<Champion>,
-}
-
-impl Deployer {
-    fn run(
-        &self,
-        context: &StepContext,
-        judged: &Judged,
-        model: &Path,
-        recordings: &SourceFolder,
-    ) -> Result<Deployment> {
+impl Gate {
+    fn decide(&self, context: &StepContext, judged: &Judged, model: &Path) -> Result<Deployment> {
         let predictor = Predictor::open(model)?;
         let latency_ms = latency_ms(&predictor)?;
-        let rival = match &self.champion {
-            Some(champion) if champion.digest != bundle_digest(model)? => Some(champion),
+        let rival = self.rival.get();
+        let comparison = match &rival {
+            Some(Champion {
+                bundle: Ok(bundle), ..
+            }) => self.against(context, bundle, &predictor, judged)?,
             _ => None,
-        };
-        let comparison = match rival {
-            Some(champion) => self.against(champion, &predictor, judged, recordings)?,
-            None => None,
         };
         let mut decision = decide(
             &self.settings.deploy,
@@ -102,82 +164,97 @@ impl Deployer {
             latency_ms,
             comparison,
         );
-        let gate = &self.settings.deploy;
-        if let Some(champion) = rival
-            && decision.champion.is_none()
-            && gate.max_champion_risk < 1.0
-        {
-            let reason = format!(
-                "the champion {} was trained on every recording tested here, so that nothing shows that the new model is not worse; `deploy.max_champion_risk=1` puts it into use all the same",
-                champion.name
-            );
-            refuse(&mut decision, "max_champion_risk", reason);
+        if let Some(rival) = &rival {
+            self.without_comparison(&mut decision, rival);
         }
-        if judged.interrupted && self.champion.is_some() {
+        if judged.interrupted && rival.is_some() {
             let reason = "training was interrupted, and there is a champion".to_owned();
-            refuse(&mut decision, "finished", reason);
+            add_check(&mut decision, "finished", false, reason);
         }
         for check in &decision.checks {
             let verdict = if check.holds { "holds" } else { "fails" };
             context.info(format!("{verdict}: {}", check.reason));
         }
+        let wanted = self.settings.deploy.max_latency_ms;
+        for check in &mut decision.checks {
+            if check.criterion == LATENCY {
+                let more = if check.holds { "at most" } else { "more than" };
+                check.reason = format!("one window takes {more} the {wanted} ms that are wanted");
+            }
+        }
         context.attach("decision", "accepted", decision.accepted);
-        context.attach("decision", "ms_per_window", latency_ms);
+        context.attach("decision", MS_PER_WINDOW, latency_ms);
         Ok(Deployment {
             decision,
-            latency_ms,
-            champion: self.champion.as_ref().map(|champion| champion.name.clone()),
+            latency_ms: None,
+            champion: rival.map(|champion| champion.name),
         })
     }
 
-    /// Asks the champion about the recordings that neither model was trained on;
-    /// `None` if there are none.
+    /// What follows where the champion could not be compared with. One that cannot be
+    /// read is no reason to be without a model for ever: the other criteria decide.
+    fn without_comparison(&self, decision: &mut GateDecision, rival: &Champion) {
+        let risk = "max_champion_risk";
+        let name = &rival.name;
+        if let Err(why) = &rival.bundle {
+            let reason = format!(
+                "the champion {name} cannot be read ({why}), so that nothing was compared and the other criteria decide"
+            );
+            add_check(decision, risk, true, reason);
+        } else if decision.champion.is_none() && self.settings.deploy.max_champion_risk < 1.0 {
+            let reason = format!(
+                "the champion {name} was trained on every recording tested here, or they have changed, so that nothing shows that the new model is not worse; `deploy.max_champion_risk=1` puts it into use all the same"
+            );
+            add_check(decision, risk, false, reason);
+        }
+    }
+
+    /// Asks the champion about the recordings that neither model was trained on and
+    /// that are as they were; `None` if there are none.
     fn against(
         &self,
-        champion: &Champion,
+        context: &StepContext,
+        champion: &Path,
         predictor: &Predictor,
         judged: &Judged,
-        recordings: &SourceFolder,
     ) -> Result<Option<PairedComparison>> {
-        let bundle = Bundle::load(&champion.path)
-            .with_context(|| format!("cannot open the champion `{}`", champion.path.display()))?;
+        let bundle = Bundle::load(champion)
+            .with_context(|| format!("cannot open the champion `{}`", champion.display()))?;
         // Calibration was fitted to the validation part.
         let seen = recordings_of(&bundle, |part| part != "test");
         let rival = Predictor::new(bundle)?;
-        let unseen: Vec<&TestedRecording> = judged
-            .tested
-            .iter()
-            .filter(|tested| !seen.contains(&tested.content))
-            .collect();
-        if unseen.is_empty() {
-            return Ok(None);
-        }
-        let path_of: HashMap<String, PathBuf> = recordings
-            .entries
-            .iter()
-            .map(|entry| (entry.content.to_string(), recordings.path.join(&entry.path)))
-            .collect();
         let labels = predictor.labels();
-        let answer = |tested: &&TestedRecording| -> Result<Vec<f32>> {
-            let path = path_of
-                .get(&tested.content)
-                .context("a tested recording is one of the files")?;
-            let clip = decode_file(path, &DecodeLimits::default())?.clip;
+        let mut asked: Vec<&TestedRecording> = Vec::new();
+        let mut champion_rows = Vec::new();
+        let unseen = |tested: &&TestedRecording| !seen.contains(&tested.content);
+        for tested in judged.tested.iter().filter(unseen) {
+            context.check()?;
+            let Some(clip) = self.clip_of(tested)? else {
+                context.warn(format!(
+                    "{}: changed since it was examined, and left out of the comparison",
+                    tested.name
+                ));
+                context.do_not_cache();
+                continue;
+            };
             // One place more, for classes that only the champion knows.
             let mut row = vec![0.0; labels.len() + 1];
             for ranked in &rival.predict(&clip)?.ranked {
                 let place = labels.index_of(&ranked.label).unwrap_or(labels.len());
                 row[place] = ranked.probability.max(row[place]);
             }
-            Ok(row)
-        };
-        let champion_rows: Vec<Vec<f32>> = unseen.iter().map(answer).collect::<Result<_>>()?;
-        let own_rows: Vec<Vec<f32>> = unseen
+            champion_rows.push(row);
+            asked.push(tested);
+        }
+        if asked.is_empty() {
+            return Ok(None);
+        }
+        let own_rows: Vec<Vec<f32>> = asked
             .iter()
             .map(|tested| tested.probabilities.iter().copied().chain([0.0]).collect())
             .collect();
-        let truth: Vec<usize> = unseen.iter().map(|tested| tested.truth).collect();
-        let groups: Vec<usize> = unseen.iter().map(|tested| tested.group).collect();
+        let truth: Vec<usize> = asked.iter().map(|tested| tested.truth).collect();
+        let groups: Vec<usize> = asked.iter().map(|tested| tested.group).collect();
         let config = BootstrapConfig {
             n_resamples: self.settings.evaluate.bootstrap.max(1),
             seed: self.settings.split.seed,
@@ -186,14 +263,26 @@ impl Deployer {
         let comparison = compare(&truth, &groups, &own_rows, &champion_rows, &config);
         Ok(Some(comparison))
     }
+
+    /// The recording, if its file is still what was examined.
+    fn clip_of(&self, tested: &TestedRecording) -> Result<Option<Clip>> {
+        let Some(path) = self.files.get(&tested.name) else {
+            return Ok(None);
+        };
+        let is_same = |bytes: Vec<u8>| blake3::hash(&bytes).to_hex().as_str() == tested.content;
+        if !std::fs::read(path).is_ok_and(is_same) {
+            return Ok(None);
+        }
+        Ok(Some(decode_file(path, &DecodeLimits::default())?.clip))
+    }
 }
 
-/// Adds a criterion that does not hold.
-fn refuse(decision: &mut GateDecision, criterion: &str, reason: String) {
-    decision.accepted = false;
+/// Adds what was found for a criterion.
+fn add_check(decision: &mut GateDecision, criterion: &str, holds: bool, reason: String) {
+    decision.accepted &= holds;
     decision.checks.push(GateCheck {
         criterion: criterion.to_owned(),
-        holds: false,
+        holds,
         reason,
     });
 }

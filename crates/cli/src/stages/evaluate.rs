@@ -37,6 +37,8 @@ pub(crate) struct Judged {
 /// One recording of a test part and what the new model says of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TestedRecording {
+    /// Its name in the collection.
+    pub(crate) name: String,
     /// The BLAKE3 of its file.
     pub(crate) content: String,
     /// Its class, as an index into the model's.
@@ -106,6 +108,7 @@ impl Evaluator<'_> {
             labels: &features.labels,
             front_end: self.front_end,
             examples: &features.examples,
+            context: self.context,
         };
         // In the order in which the steps were added.
         let mut networks = networks.into_iter();

@@ -15,6 +15,7 @@ use biophony_model::metrics::best_class;
 use biophony_model::{
     Calibration, Example, FrontEnd, LabelSet, PrecisionThreshold, Trained, score,
 };
+use biophony_pipeline::StepContext;
 
 use super::split::Division;
 use crate::settings::Settings;
@@ -53,6 +54,7 @@ pub(crate) struct Workbench<'a> {
     pub(crate) labels: &'a LabelSet,
     pub(crate) front_end: &'a FrontEnd,
     pub(crate) examples: &'a [Example],
+    pub(crate) context: &'a StepContext,
 }
 
 /// A network and what it says of recordings that it was not trained on.
@@ -115,6 +117,8 @@ impl Workbench<'_> {
 
     /// What a network says of one part.
     fn ask(&self, trained: &Trained, division: &Division, part: Part) -> Result<Vec<Answer>> {
+        // The longest thing that is done without looking up.
+        self.context.check()?;
         let recordings: Vec<usize> = (0..division.parts.len())
             .filter(|&recording| division.parts[recording] == part)
             .collect();

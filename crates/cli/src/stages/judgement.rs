@@ -197,6 +197,7 @@ impl Session<'_> {
     /// The tested recordings with what their networks say.
     pub(super) fn tested(&self, fits: &[Fit]) -> Vec<TestedRecording> {
         let describe = |tested: &Tested| TestedRecording {
+            name: self.usable.names[tested.recording].clone(),
             content: self.hashes[tested.recording].clone(),
             truth: self.bench.examples[tested.recording].label,
             group: self.usable.groups[tested.recording],

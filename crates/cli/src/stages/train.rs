@@ -23,6 +23,8 @@ pub(super) struct Trainer {
     pub(super) front_end: Arc<FrontEnd>,
     /// Where checkpoints are kept until training has finished.
     pub(super) checkpoints: PathBuf,
+    /// Whether to go on with no training but the run's own.
+    pub(super) fresh: bool,
     pub(super) interrupt: Interrupt,
     /// Who takes down how training goes.
     pub(super) recorder: Arc<Recorder>,
@@ -81,12 +83,12 @@ impl Trainer {
             }
         }
         // A training that was stopped goes on in whatever run asks for the same.
-        let checkpoints = self.checkpoints.join(context.key().to_string());
-        let mut watch = Watch::new(
-            division,
-            self.interrupt.clone(),
-            self.recorder.epochs(division),
-        );
+        let checkpoints = self.checkpoints.join(match self.fresh {
+            false => context.key().to_string(),
+            true => format!("{}-{}", context.key(), context.run()),
+        });
+        let log = self.recorder.epochs(division);
+        let mut watch = Watch::new(context, self.interrupt.clone(), log);
         let trained = biophony_model::train(
             &self.settings.train,
             &features.labels,
@@ -97,6 +99,9 @@ impl Trainer {
             &mut watch,
         )?;
         watch.finish();
+        // What is there when the time is up is not what was asked for; the next attempt
+        // goes on from the checkpoint.
+        context.check()?;
         if trained.stopped == StopReason::Interrupted {
             // Good enough to use now, and not what these settings ask for.
             context.do_not_cache();

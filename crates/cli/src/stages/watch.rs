@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use biophony_model::{BatchReport, EpochReport, TrainingObserver, TrainingPlan};
+use biophony_pipeline::StepContext;
 
 use crate::progress::{Bar, note};
 use crate::tracking::EpochLog;
 
 /// A progress bar over the training of one division, and the wish to stop.
-pub(crate) struct Watch {
+pub(crate) struct Watch<'a> {
     bar: Bar,
     interrupt: Interrupt,
+    context: &'a StepContext,
     log: EpochLog,
     /// Steps of the members before the present one.
     steps_before: usize,
@@ -59,20 +61,19 @@ impl Interrupt {
         self.0.load(Ordering::SeqCst)
     }
 
-    fn flow(&self) -> ControlFlow<()> {
-        if self.pressed() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+    /// True once Ctrl-C was pressed, for those who ask again and again.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 }
 
-impl Watch {
-    pub(crate) fn new(division: &str, interrupt: Interrupt, log: EpochLog) -> Self {
+impl<'a> Watch<'a> {
+    pub(crate) fn new(context: &'a StepContext, interrupt: Interrupt, log: EpochLog) -> Self {
+        let division = context.step().trim_start_matches("train-");
         Self {
             bar: Bar::new(division, 0),
             interrupt,
+            context,
             log,
             steps_before: 0,
             member: String::new(),
@@ -83,9 +84,18 @@ impl Watch {
     pub(crate) fn finish(&self) {
         self.bar.finish();
     }
+
+    /// Training ends when the user wants it to, and when the step's time is up.
+    fn flow(&self) -> ControlFlow<()> {
+        if self.interrupt.pressed() || self.context.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
 }
 
-impl TrainingObserver for Watch {
+impl TrainingObserver for Watch<'_> {
     fn started(&mut self, plan: &TrainingPlan) {
         let steps = plan.epochs * plan.batches_per_epoch;
         self.steps_before = (plan.member - 1) * steps;
@@ -106,7 +116,7 @@ impl TrainingObserver for Watch {
             "{}epoch {}: loss {:.3}, {:.0} examples/s{}",
             self.member, report.epoch, report.loss, report.examples_per_second, self.best
         ));
-        self.interrupt.flow()
+        self.flow()
     }
 
     fn epoch_finished(&mut self, report: &EpochReport) -> ControlFlow<()> {
@@ -114,6 +124,6 @@ impl TrainingObserver for Watch {
             self.best = format!(", validation macro-F1 {:.3}", validation.macro_f1);
         }
         self.log.epoch_finished(report);
-        self.interrupt.flow()
+        self.flow()
     }
 }

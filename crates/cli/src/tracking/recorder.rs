@@ -207,6 +207,10 @@ impl Recorder {
     }
 
     fn begin(&self, pipeline_run: &PipelineRunId) -> Result<()> {
+        // A run whose end has to be decided anew goes on.
+        if self.run().is_some() {
+            return Ok(());
+        }
         let store = &*self.tracking.store;
         let earlier = match self.is_resumed {
             true => self.earlier(&format!(

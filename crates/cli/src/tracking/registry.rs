@@ -12,8 +12,9 @@ use biophony_tracking::{
     LoggedModel, ModelVersion, RunStatus, Search, Tag, TrackingError, TrackingStore, now, value_of,
 };
 
-use super::{Tracking, tag};
+use super::{Tracking, pins, tag};
 use crate::home::Home;
+use crate::progress::note;
 use crate::settings::TrackingSettings;
 
 /// The model in use.
@@ -21,9 +22,22 @@ use crate::settings::TrackingSettings;
 pub(crate) struct Champion {
     /// `biophony/3`, as in MLflow's `models:/biophony/3`.
     pub(crate) name: String,
-    pub(crate) path: PathBuf,
-    /// As by [`bundle_digest`].
+    /// None for one that an earlier program put into use.
+    pub(crate) version: Option<u32>,
+    /// As by [`bundle_digest`], when it was registered.
     pub(crate) digest: String,
+    /// Where its bundle lies, whole; or why it cannot be read.
+    pub(crate) bundle: Result<PathBuf, String>,
+}
+
+/// Whether a version came into use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Promotion {
+    InUse,
+    /// It was in use before, and something else was put in its place since.
+    Replaced,
+    /// Another one came into use than that which it was compared with.
+    Overtaken,
 }
 
 /// The BLAKE3 of `bundle.json`, which itself names the digests of the rest.
@@ -57,7 +71,12 @@ pub(crate) fn find_model(
                 home.path().display()
             )
         })?;
-        return Ok(champion.path);
+        return champion.bundle.map_err(|why| {
+            anyhow!(
+                "the model in use, {}, cannot be read: {why}; `biophony models promote N` puts another version into use, `biophony models rollback` the one before",
+                champion.name
+            )
+        });
     };
     if let Some(folder) = find_folder(home, wanted) {
         return Ok(folder);
@@ -66,7 +85,7 @@ pub(crate) fn find_model(
         bail!("{}, and nothing is registered yet", no_folder(home, wanted));
     };
     match tracking.find_version(wanted)? {
-        Some(version) => tracking.bundle_of(&version),
+        Some(version) => tracking.whole_bundle(&version),
         None => Err(tracking.no_such_model(home, wanted)),
     }
 }
@@ -100,30 +119,76 @@ pub(crate) enum Which<'a> {
 /// What a version is registered with.
 pub(crate) struct Candidate<'a> {
     pub(crate) logged: &'a LoggedModel,
+    /// Where its files are to be had.
+    pub(crate) bundle: &'a Path,
     pub(crate) tags: Vec<Tag>,
 }
 
 impl Tracking {
-    /// The model in use, if there is one.
+    /// The model in use, if there is one, also where its files are damaged or elsewhere.
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be read.
+    /// When the store cannot be read.
     pub(crate) fn champion(&self) -> Result<Option<Champion>> {
         let version = match self.by_alias(CHAMPION)? {
             Some(version) => version,
             None => return self.home.old_champion(),
         };
-        let path = self.files_of(&version)?;
-        if !path.join("bundle.json").exists() {
-            // Its files were removed: nothing is in use.
-            return Ok(None);
-        }
+        let name = format!("{}/{}", version.name, version.version);
+        let bundle = self.whole_bundle(&version);
+        let registered = value_of(&version.tags, tag::BUNDLE_DIGEST).map(str::to_owned);
         Ok(Some(Champion {
-            digest: bundle_digest(&path)?,
-            name: format!("{}/{}", version.name, version.version),
-            path,
+            digest: match (registered, &bundle) {
+                (Some(digest), _) => digest,
+                (None, Ok(path)) => bundle_digest(path)?,
+                (None, Err(_)) => name.clone(),
+            },
+            version: Some(version.version),
+            bundle: bundle.map_err(|error| format!("{error:#}")),
+            name,
         }))
+    }
+
+    /// Where the bundle of a version lies, whole. What is damaged or gone is laid out
+    /// anew from the artifact that it was copied from, while that is kept.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, saying why.
+    pub(crate) fn whole_bundle(&self, version: &ModelVersion) -> Result<PathBuf> {
+        self.check_bundle(version).or_else(|fault| {
+            let kept = pins::bundle_of(&self.home, version)?.ok_or(fault)?;
+            // Files that are kept elsewhere cannot be mended, but need not be read.
+            Ok(self.lay_out_again(version, &kept).unwrap_or(kept))
+        })
+    }
+
+    fn lay_out_again(&self, version: &ModelVersion, bundle: &Path) -> Result<PathBuf> {
+        let (name, number) = (&version.name, version.version);
+        let uri = self.store.model_version_download_uri(name, number)?;
+        self.add_files(&uri, bundle)?;
+        note(&format!(
+            "the files of {name}/{number} were damaged or gone, and are laid out anew"
+        ));
+        self.check_bundle(version)
+    }
+
+    /// The bundle as it was registered.
+    fn check_bundle(&self, version: &ModelVersion) -> Result<PathBuf> {
+        let path = self.bundle_of(version)?;
+        if !path.join("bundle.json").is_file() {
+            bail!("`{}` holds no bundle.json", path.display());
+        }
+        biophony_model::Bundle::load(&path)?;
+        let registered = value_of(&version.tags, tag::BUNDLE_DIGEST);
+        if registered.is_some_and(|digest| bundle_digest(&path).is_ok_and(|now| now != digest)) {
+            bail!(
+                "`{}` is not as it was registered",
+                path.join("bundle.json").display()
+            );
+        }
+        Ok(path)
     }
 
     /// The version that is meant by `3`, `v3`, `champion` or any other alias, also
@@ -244,21 +309,45 @@ impl Tracking {
         }
     }
 
-    /// Makes an accepted model the one in use; one that is registered already, by
-    /// its content, keeps its version.
-    pub(crate) fn put_into_use(&self, candidate: &Candidate<'_>) -> Result<ModelVersion> {
+    /// The version of an accepted model: the one that is registered already, by its
+    /// content, or a new one.
+    pub(crate) fn version_for(&self, candidate: &Candidate<'_>) -> Result<ModelVersion> {
         let digest = value_of(&candidate.logged.info.tags, tag::BUNDLE_DIGEST).unwrap_or_default();
-        let has_digest = |version: &ModelVersion| {
-            value_of(&version.tags, tag::BUNDLE_DIGEST) == Some(digest)
-                && self
-                    .files_of(version)
-                    .is_ok_and(|path| path.join("bundle.json").is_file())
+        let mut same = self.versions()?;
+        same.retain(|version| value_of(&version.tags, tag::BUNDLE_DIGEST) == Some(digest));
+        // Of equals, the one in use.
+        same.sort_by_key(|version| !version.aliases.iter().any(|alias| alias == CHAMPION));
+        let is_whole = |version: &ModelVersion| {
+            let checked = self.check_bundle(version);
+            let whole = checked.or_else(|_| self.lay_out_again(version, candidate.bundle));
+            whole.is_ok()
         };
-        let version = match self.versions()?.into_iter().find(has_digest) {
-            Some(version) => version,
-            None => self.register(candidate, digest)?,
+        match same.into_iter().find(is_whole) {
+            Some(version) => Ok(version),
+            None => self.register(candidate, digest),
+        }
+    }
+
+    /// Puts a version into use in the place of the one that it was compared with,
+    /// unless it was in use before: that it is not any more was decided since.
+    pub(crate) fn promote_over(
+        &self,
+        version: &ModelVersion,
+        rival: Option<u32>,
+    ) -> Result<Promotion> {
+        let (name, number) = (&version.name, version.version);
+        let champion = self.by_alias(CHAMPION)?.map(|champion| champion.version);
+        let was_in_use = || -> Result<bool> {
+            let moves = self.store.alias_history(name)?;
+            Ok(moves.iter().any(|one| one.to_version == number))
         };
-        Ok(self.store.promote(&version.name, version.version)?)
+        if champion != Some(number) && was_in_use()? {
+            return Ok(Promotion::Replaced);
+        }
+        Ok(match self.store.promote_over(name, number, rival)? {
+            Some(_) => Promotion::InUse,
+            None => Promotion::Overtaken,
+        })
     }
 
     fn register(&self, candidate: &Candidate<'_>, digest: &str) -> Result<ModelVersion> {
@@ -292,21 +381,26 @@ impl Tracking {
         let Some(champion) = self.home.old_champion()? else {
             return Ok(());
         };
+        let Ok(bundle) = &champion.bundle else {
+            return Ok(());
+        };
         let run = self.store.create_run(CreateRun {
             run_name: Some(champion.name.clone()),
             tags: vec![Tag::new(tag::PIPELINE_RUN, &champion.name)],
             ..CreateRun::new(ExperimentId::default_experiment())
         })?;
         let id = &run.info.run_id;
-        let logged = self.log_model(id, &champion.path)?;
+        let logged = self.log_model(id, bundle)?;
         self.store.finish_run(id, RunStatus::Finished, now())?;
-        self.put_into_use(&Candidate {
+        let version = self.version_for(&Candidate {
             logged: &logged,
+            bundle,
             tags: vec![
                 Tag::new(tag::PIPELINE_RUN, &champion.name),
                 Tag::new(tag::FOLDER, &champion.name),
             ],
         })?;
+        self.store.promote(&version.name, version.version)?;
         self.home.forget_old_champion()
     }
 }

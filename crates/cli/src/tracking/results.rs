@@ -86,7 +86,7 @@ impl Recorder {
         let datasets = Datasets::new(judged, &self.data);
         let mut metrics = test_metrics(&judged.evaluation);
         let latency = results.deployment.latency_ms;
-        metrics.push(Metric::new("ms_per_window", latency, now(), 0));
+        metrics.extend(latency.map(|ms| Metric::new("ms_per_window", ms, now(), 0)));
         let metrics: Vec<Metric> = metrics
             .into_iter()
             .map(|metric| Metric {

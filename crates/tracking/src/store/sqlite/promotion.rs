@@ -12,19 +12,26 @@ use crate::store::{CHAMPION, PREVIOUS};
 
 impl SqliteStore {
     pub(super) fn make_champion(&self, name: &str, version: u32) -> Result<ModelVersion> {
+        self.write(|db| promote(db, name, version, |_| true).map(|(version, _)| version))
+    }
+
+    /// As [`TrackingStore::promote`](crate::TrackingStore::promote), but only in the
+    /// place of the version that is expected to be the [`CHAMPION`]; `None` if it is
+    /// another one by now.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such version.
+    pub fn promote_over(
+        &self,
+        name: &str,
+        version: u32,
+        expected: Option<u32>,
+    ) -> Result<Option<ModelVersion>> {
         self.write(|db| {
-            let model = number_of(db, name)?;
-            let promoted = find(db, model, name, version)?;
-            let champion = aliased(db, model, CHAMPION)?;
-            if champion == Some(version) {
-                return Ok(promoted);
-            }
-            if let Some(champion) = champion {
-                set_alias(db, model, PREVIOUS, champion)?;
-            }
-            set_alias(db, model, CHAMPION, version)?;
-            record(db, model, "promote", champion, version)?;
-            find(db, model, name, version)
+            let (version, is_champion) =
+                promote(db, name, version, |champion| champion == expected)?;
+            Ok(is_champion.then_some(version))
         })
     }
 
@@ -66,6 +73,31 @@ impl SqliteStore {
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+/// Makes a version the champion in the place of one that is `replaceable`; returns it,
+/// and whether it is the champion now.
+fn promote(
+    db: &Connection,
+    name: &str,
+    version: u32,
+    replaceable: impl FnOnce(Option<u32>) -> bool,
+) -> Result<(ModelVersion, bool)> {
+    let model = number_of(db, name)?;
+    let promoted = find(db, model, name, version)?;
+    let champion = aliased(db, model, CHAMPION)?;
+    if champion == Some(version) {
+        return Ok((promoted, true));
+    }
+    if !replaceable(champion) {
+        return Ok((promoted, false));
+    }
+    if let Some(champion) = champion {
+        set_alias(db, model, PREVIOUS, champion)?;
+    }
+    set_alias(db, model, CHAMPION, version)?;
+    record(db, model, "promote", champion, version)?;
+    Ok((find(db, model, name, version)?, true))
 }
 
 /// Writes a move into the history and, for those who look with MLflow's tools, onto
