@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{PipelineError, Result};
 use crate::fingerprint::{hash_file, hash_tree, list_files};
@@ -22,9 +23,24 @@ pub(crate) struct Objects {
 pub(crate) enum Durability {
     /// It is on the disk before anything refers to it.
     Synced,
-    /// It may be lost, and is then made again: for the many small items of a
-    /// step, which are verified whenever they are read.
+    /// It may be lost, and is then made again: for what took less time to make than
+    /// waiting for the disk, and for the many small items of a step. All of it is
+    /// verified whenever it is read.
     Cached,
+}
+
+/// What took less time to make is made again as quickly as it is synced.
+const CHEAP: Duration = Duration::from_millis(50);
+
+impl Durability {
+    /// That of something that took so long to make.
+    pub(crate) fn for_work_of(time: Duration) -> Self {
+        if time < CHEAP {
+            Self::Cached
+        } else {
+            Self::Synced
+        }
+    }
 }
 
 /// Content that has joined the store.
@@ -58,9 +74,6 @@ impl Objects {
             path: staged.to_path_buf(),
             source,
         };
-        if durability == Durability::Synced {
-            sync(staged).map_err(write_error)?;
-        }
         let placed = measure(staged).map_err(write_error)?;
         let path = self.path(placed.content);
         if path.symlink_metadata().is_ok() {
@@ -69,6 +82,9 @@ impl Objects {
                 return Ok(placed);
             }
             self.remove(placed.content)?;
+        }
+        if durability == Durability::Synced {
+            sync(staged).map_err(write_error)?;
         }
         let parent = path.parent().expect("objects lie in a folder");
         let moved = fs::create_dir_all(parent).and_then(|()| fs::rename(staged, &path));

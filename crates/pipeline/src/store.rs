@@ -13,8 +13,9 @@
 //! nothing that was committed, and a power failure may lose the last
 //! transactions, but never leaves half of one. An artifact is written and
 //! fsynced before the row that names it is committed, so no row that survives
-//! names bytes that did not. Should a file system break this promise, the
-//! artifact's hash tells, and its step runs again.
+//! names bytes that did not; only what was made in less time than syncing takes
+//! is not waited for. Should it be lost with the power, or a file system break its
+//! promise, the artifact's hash tells, and its step runs again.
 
 mod cache;
 mod explain;

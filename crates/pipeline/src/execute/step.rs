@@ -249,9 +249,11 @@ impl Runner<'_> {
             end.n_attempts += 1;
             let made = (execution, ingredients);
             let attempt = Attempt::new(self, step, made, end.n_attempts, held.clone());
-            let outcome = attempt
-                .run(policy.timeout)
-                .and_then(|(staged, context)| self.keep_outputs(step, staged, &context));
+            let begun = Instant::now();
+            let outcome = attempt.run(policy.timeout).and_then(|(staged, context)| {
+                let durability = Durability::for_work_of(begun.elapsed());
+                self.keep_outputs(step, staged, &context, durability)
+            });
             attempt.clean_up();
             match outcome {
                 Err(error) if end.n_attempts <= policy.n_retries && self.may_pass(&error) => {
@@ -337,6 +339,7 @@ impl Runner<'_> {
         step: usize,
         staged: Vec<Staged>,
         context: &crate::context::StepContext,
+        durability: Durability,
     ) -> Result<Kept, BoxError> {
         let graph = &self.pipeline.graph;
         for input in &graph.steps[step].inputs {
@@ -358,7 +361,7 @@ impl Runner<'_> {
             mut metadata,
         } in staged
         {
-            let placed = self.store.objects().place(&path, Durability::Synced)?;
+            let placed = self.store.objects().place(&path, durability)?;
             metadata.extend(attached.get(&spec.name).cloned().unwrap_or_default());
             outputs.push(OutputRecord {
                 name: spec.name,
