@@ -219,6 +219,17 @@ impl Bundle {
         })
     }
 
+    /// Whether the files that [`Bundle::load`] reads are those that were saved, as far
+    /// as `bundle.json` can tell; quicker than loading it.
+    ///
+    /// # Errors
+    ///
+    /// When one is missing, damaged or of a newer program.
+    pub fn verify(directory: &Path) -> Result<(), ModelError> {
+        let document = read_document(&directory.join(DOCUMENT))?;
+        read_weights(directory, &document.files).map(drop)
+    }
+
     fn parts(&self) -> check::Parts<'_> {
         check::Parts {
             labels: &self.labels,

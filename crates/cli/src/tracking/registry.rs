@@ -180,7 +180,7 @@ impl Tracking {
         if !path.join("bundle.json").is_file() {
             bail!("`{}` holds no bundle.json", path.display());
         }
-        biophony_model::Bundle::load(&path)?;
+        biophony_model::Bundle::verify(&path)?;
         let registered = value_of(&version.tags, tag::BUNDLE_DIGEST);
         if registered.is_some_and(|digest| bundle_digest(&path).is_ok_and(|now| now != digest)) {
             bail!(
