@@ -298,8 +298,8 @@ pub(crate) enum TrackingCommand {
         /// Also runs that were recorded when no server was set, or for another one
         #[arg(long)]
         all: bool,
-        /// Also move aliases that somebody else has moved there; what was in use there stays as
-        /// `previous`
+        /// Also set aliases that somebody else has moved or removed there; what was in use there
+        /// stays as `previous`
         #[arg(long)]
         overwrite_aliases: bool,
     },

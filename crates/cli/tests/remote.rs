@@ -179,7 +179,23 @@ fn runs_that_were_recorded_for_no_server_are_sent_only_when_asked_for() {
     let uri = uri_setting(&remote);
     let sent = place.expect(0, &["tracking", "sync", "--set", &uri]);
     assert!(sent.starts_with("0 runs sent"), "{sent}");
-    place.expect(0, &["tracking", "sync", "--all", "--set", &uri]);
+    let further = "1 run was made before this server was named; `biophony tracking sync --all` \
+                   sends it, too\n";
+    assert!(sent.ends_with(&format!("\n{further}")), "{sent}");
+    let status = ["tracking", "status", "--set", &uri];
+    let said = place.expect(0, &status);
+    let standing = format!("sent     0 runs\nto send  nothing\nfurther  {further}");
+    assert!(said.ends_with(&standing), "{said}");
+    let said = place.expect(0, &["tracking", "status", "--json", "--set", &uri]);
+    assert!(said.contains("\"only_with_all\": 1"), "{said}");
+    let away = format!("tracking.uri=http://127.0.0.1:{}", free_port());
+    let said = place.expect(0, &["tracking", "status", "--set", &away]);
+    assert!(said.ends_with(&standing), "{said}");
+    let sent = place.expect(0, &["tracking", "sync", "--all", "--set", &uri]);
+    assert!(sent.starts_with("1 run sent"), "{sent}");
+    assert!(!sent.contains("--all"), "{sent}");
+    let said = place.expect(0, &status);
+    assert!(!said.contains("further"), "{said}");
     check_copy(&place, &remote);
     let errors = place.complaint(1, &["tracking", "sync"]);
     assert!(errors.contains("MLFLOW_TRACKING_URI"), "{errors}");
@@ -265,7 +281,7 @@ fn another_server_is_told_on_its_own_and_what_was_received_stays() {
     let second_uri = uri_setting(&second);
     let status = place.expect(0, &["tracking", "status", "--set", &second_uri]);
     assert!(
-        status.contains("sent     0 runs\nto send  nothing"),
+        status.contains("sent     0 runs\nto send  nothing\nfurther  1 run was made before"),
         "{status}"
     );
     let sent = place.expect(0, &["tracking", "sync", "--all", "--set", &second_uri]);

@@ -185,6 +185,16 @@ fn a_champion_of_ones_own_moves_and_leaves_what_was_in_use_there_as_previous() {
     home.store.promote(MODEL, 3).expect("promotes");
     assert_eq!(home.tell(&server, Overwrite::Own).1.len(), 1);
     assert_eq!(means(&server, CHAMPION), Some(1));
+    // Nor is what somebody has taken out of use put into use again.
+    remote(&server)
+        .delete_registered_model_alias(MODEL, CHAMPION)
+        .expect("removes");
+    let told = "`champion` of `birds` was removed there by somebody else; here it means version 3, \
+                which is 3 there";
+    assert_eq!(home.tell(&server, Overwrite::Own).1, [told]);
+    assert_eq!(means(&server, CHAMPION), None);
+    assert_eq!(home.tell(&server, Overwrite::Any).0, [CHAMPION]);
+    assert_eq!(means(&server, CHAMPION), Some(3));
 }
 
 #[test]

@@ -1,21 +1,21 @@
 //! `biophony tracking`: how the server elsewhere stands, and sending it what it was
-//! not told yet.
+//! not told yet. How it stands is found out in `tracking/status.rs`.
 
-use std::time::Instant;
+mod status;
 
 use anyhow::{Result, bail};
 use biophony_tracking::{
-    AliasConflict, AliasMoves, COPY_OF, ExperimentId, Mirror, Overwrite, RemoteStore, Run, RunId,
-    RunStatus, SEND_TO, Search, TrackingError, TrackingStore, ViewType, is_copied, value_of,
+    AliasMoves, COPY_OF, Mirror, Overwrite, RemoteStore, Run, RunId, RunStatus, SEND_TO, Search,
+    TrackingError, TrackingStore, ViewType, is_copied, value_of,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{load_settings, plural, print};
 use crate::Outcome;
 use crate::arguments::{Common, TrackingArguments, TrackingCommand};
 use crate::home::Home;
-use crate::settings::TrackingSettings;
 use crate::tracking::{Tracking, destination};
+use status::status;
 
 pub(crate) fn run(common: &Common, arguments: &TrackingArguments) -> Result<Outcome> {
     let settings = load_settings(common, Vec::new())?.tracking;
@@ -36,177 +36,6 @@ pub(crate) fn run(common: &Common, arguments: &TrackingArguments) -> Result<Outc
     }
 }
 
-/// What the server says when it is asked.
-enum Server {
-    /// There is none.
-    None,
-    Away(anyhow::Error),
-    /// It serves what is here.
-    Own,
-    Answers {
-        ms: f64,
-        copied_to: String,
-        conflicts: Vec<AliasConflict>,
-    },
-}
-
-fn status(tracking: &Tracking, as_json: bool) -> Result<Outcome> {
-    let standing = Standing::of(tracking)?;
-    print(&match as_json {
-        true => format!("{}\n", serde_json::to_string_pretty(&standing.json())?),
-        false => standing.text(&tracking.settings),
-    })?;
-    Ok(Outcome::Complete)
-}
-
-/// How things stand here and with the server.
-struct Standing<'a> {
-    uri: &'a str,
-    server: Server,
-    n_runs: usize,
-    n_running: usize,
-    n_received: usize,
-    n_sent: usize,
-    n_pending: usize,
-}
-
-impl<'a> Standing<'a> {
-    fn of(tracking: &'a Tracking) -> Result<Self> {
-        let runs = runs(tracking)?;
-        let count = |is_wanted: &dyn Fn(&&Run) -> bool| runs.iter().filter(is_wanted).count();
-        let uri = tracking.settings.uri.as_str();
-        let server = ask(tracking)?;
-        let (n_sent, n_pending) = match &server {
-            // Nobody knows which store it is: what some server has counts.
-            Server::None | Server::Away(_) => {
-                let is_wanted = |run: &Run| value_of(&run.data.tags, SEND_TO).is_some();
-                (
-                    count(&|run| is_copied(run)),
-                    count(&|run| is_due(run) && is_wanted(run) && !is_copied(run)),
-                )
-            }
-            Server::Own => (0, 0),
-            Server::Answers { copied_to, .. } => (
-                count(&|run| value_of(&run.data.tags, copied_to).is_some()),
-                count(&|run| is_pending(run, copied_to, uri, false)),
-            ),
-        };
-        Ok(Self {
-            uri,
-            n_runs: runs.len(),
-            n_running: count(&|run| run.info.status == RunStatus::Running),
-            n_received: count(&|run| is_received(run)),
-            n_sent,
-            n_pending,
-            server,
-        })
-    }
-
-    fn json(&self) -> Value {
-        let reachable = match &self.server {
-            Server::None => Value::Null,
-            Server::Away(_) => false.into(),
-            Server::Own | Server::Answers { .. } => true.into(),
-        };
-        let problem = match &self.server {
-            Server::Away(error) => Some(format!("{error:#}")),
-            _ => None,
-        };
-        let conflicts = conflicts_of(&self.server).iter().map(ToString::to_string);
-        json!({
-            "runs": self.n_runs,
-            "running": self.n_running,
-            "received": self.n_received,
-            "uri": (!self.uri.is_empty()).then_some(self.uri),
-            "reachable": reachable,
-            "serves_this_store": matches!(self.server, Server::Own),
-            "problem": problem,
-            "sent": self.n_sent,
-            "pending": self.n_pending,
-            "alias_conflicts": conflicts.collect::<Vec<String>>(),
-        })
-    }
-
-    fn text(&self, settings: &TrackingSettings) -> String {
-        let (uri, n_runs) = (self.uri, |n| plural(n, "run", "runs"));
-        let mut text = format!("here     {}", n_runs(self.n_runs));
-        for (n, what) in [
-            (self.n_running, "under way"),
-            (self.n_received, "received from elsewhere"),
-        ] {
-            if n > 0 {
-                text.push_str(&format!(", {n} {what}"));
-            }
-        }
-        text.push_str(&match &self.server {
-            Server::None => match destination::unusable_uri(settings) {
-                Some(why) => format!("\nserver   none; {why}\n"),
-                None => {
-                    "\nserver   none (`tracking.uri` or MLFLOW_TRACKING_URI names one)\n".to_owned()
-                }
-            },
-            Server::Away(error) => format!("\nserver   {uri}, does not answer: {error:#}\n"),
-            Server::Own => format!("\nserver   {uri}, serves this home folder: it has all of it\n"),
-            Server::Answers { ms, .. } => format!("\nserver   {uri}, answers in {ms:.0} ms\n"),
-        });
-        let is_another = !matches!(self.server, Server::None | Server::Own);
-        if is_another {
-            text.push_str(&format!("sent     {}\n", n_runs(self.n_sent)));
-        }
-        match (self.n_pending, &self.server) {
-            (0, _) if is_another => text.push_str("to send  nothing\n"),
-            (0, _) => {}
-            (n, Server::None) => text.push_str(&format!(
-                "to send  {}: once the server that they were recorded for is named again\n",
-                n_runs(n)
-            )),
-            (n, _) => text.push_str(&format!(
-                "to send  {}: `biophony tracking sync` does it\n",
-                n_runs(n)
-            )),
-        }
-        for conflict in conflicts_of(&self.server) {
-            text.push_str(&format!("differs  {conflict}\n"));
-        }
-        text
-    }
-}
-
-fn conflicts_of(server: &Server) -> &[AliasConflict] {
-    match server {
-        Server::Answers { conflicts, .. } => conflicts,
-        _ => &[],
-    }
-}
-
-/// Asks the server who it is, how long it takes to answer, and what aliases mean there.
-fn ask(tracking: &Tracking) -> Result<Server> {
-    let Some(server) = destination::open(&tracking.settings, destination::QUICK)? else {
-        return Ok(Server::None);
-    };
-    let asked = || {
-        let started = Instant::now();
-        server.get_experiment(&ExperimentId::default_experiment())?;
-        let ms = started.elapsed().as_secs_f64() * 1e3;
-        let mirror = tracking.mirror(&server)?;
-        let mut conflicts = Vec::new();
-        for model in registered(tracking)? {
-            conflicts.extend(mirror.alias_conflicts(&model)?);
-        }
-        Ok(Server::Answers {
-            ms,
-            copied_to: mirror.copied_to().to_owned(),
-            conflicts,
-        })
-    };
-    Ok(
-        asked().unwrap_or_else(|error| match destination::is_same_store(&error) {
-            true => Server::Own,
-            false => Server::Away(error),
-        }),
-    )
-}
-
 fn sync(tracking: &Tracking, all: bool, overwrite: Overwrite, as_json: bool) -> Result<Outcome> {
     let uri = &tracking.settings.uri;
     let server = server_to_tell(tracking)?;
@@ -218,6 +47,8 @@ fn sync(tracking: &Tracking, all: bool, overwrite: Overwrite, as_json: bool) -> 
         mirror => mirror?,
     };
     let mut pending: Vec<Run> = runs(tracking)?;
+    let is_left = |run: &&Run| !all && is_further(run, mirror.copied_to(), uri);
+    let n_further = pending.iter().filter(is_left).count();
     pending.retain(|run| is_pending(run, mirror.copied_to(), uri, all));
     pending.sort_by_key(|run| run.info.start_time);
     let sent = send(tracking, &mirror, &pending)?;
@@ -239,7 +70,8 @@ fn sync(tracking: &Tracking, all: bool, overwrite: Overwrite, as_json: bool) -> 
     if as_json {
         let conflicts: Vec<String> = left.conflicts.iter().map(ToString::to_string).collect();
         let told = json!({
-            "uri": uri, "sent": sent, "aliases_of": moves, "alias_conflicts": conflicts,
+            "uri": uri, "sent": sent, "only_with_all": n_further, "aliases_of": moves,
+            "alias_conflicts": conflicts,
         });
         print(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
         return Ok(outcome);
@@ -255,6 +87,9 @@ fn sync(tracking: &Tracking, all: bool, overwrite: Overwrite, as_json: bool) -> 
         "{} sent to {uri}{moved}\n",
         plural(sent.len(), "run", "runs")
     ))?;
+    if n_further > 0 {
+        print(&format!("{}\n", further(n_further)))?;
+    }
     Ok(outcome)
 }
 
@@ -334,6 +169,25 @@ fn is_pending(run: &Run, copied_to: &str, uri: &str, all: bool) -> bool {
         None => false,
     };
     is_due(run) && is_wanted && value_of(tags, copied_to).is_none()
+}
+
+/// Whether only `--all` sends a run to the server at `uri`.
+fn is_further(run: &Run, copied_to: &str, uri: &str) -> bool {
+    let is_pending = |all| is_pending(run, copied_to, uri, all);
+    is_pending(true) && !is_pending(false)
+}
+
+/// Says how many runs there are that only `--all` sends.
+fn further(n: usize) -> String {
+    let (were, them) = match n {
+        1 => ("was", "it"),
+        _ => ("were", "them"),
+    };
+    format!(
+        "{} {were} made before this server was named; `biophony tracking sync --all` sends \
+         {them}, too",
+        plural(n, "run", "runs")
+    )
 }
 
 /// All runs of all experiments.

@@ -1,9 +1,10 @@
 //! Letting aliases on a server mean what they mean here, without taking them from
 //! others: a server is shared, and what is in use there is no business of one home.
 //!
-//! An alias is moved only while it means there what was last sent from here, or
-//! nothing. When somebody else has moved it, it is left alone and the difference is
-//! told, for a person to decide; [`Overwrite::Any`] is that decision.
+//! An alias is moved only while it means there what was last sent from here; as long as
+//! none was sent, while it means nothing there. When somebody else has moved or removed
+//! it, it is left alone and the difference is told, for a person to decide;
+//! [`Overwrite::Any`] is that decision.
 //!
 //! `previous` is not sent for its own sake: when `champion` moves, it becomes what was
 //! in use *there*, so that there is always a way back.
@@ -27,9 +28,9 @@ const ALIASES_SENT: &str = "biophony.aliases_sent/";
 /// Which aliases on a server may be moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
-    /// Those that mean what was last sent from here, or nothing.
+    /// Those that mean what was last sent from here, or nothing while none was sent.
     Own,
-    /// Also those that somebody else has moved.
+    /// Also those that somebody else has moved or removed.
     Any,
 }
 
