@@ -425,7 +425,8 @@ pub(crate) struct ClassifyArguments {
     /// Sound files
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// A model folder, a run that gave a model, a version or an alias [default: champion]
+    /// A model folder, a run that gave a model, a version (`3`, `latest`, `models:/NAME/3`) or an
+    /// alias [default: champion]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Accept an answer only from this probability on [default: what the model was given]
@@ -454,7 +455,8 @@ pub(crate) struct TableFormat {
 pub(crate) struct EvaluateArguments {
     #[command(flatten)]
     pub(crate) collection: CollectionArguments,
-    /// A model folder, a run that gave a model, a version or an alias [default: champion]
+    /// A model folder, a run that gave a model, a version (`3`, `latest`, `models:/NAME/3`) or an
+    /// alias [default: champion]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Write report.html, metrics.json and tables here
@@ -524,7 +526,8 @@ pub(crate) struct ServeArguments {
     /// Where to listen; port 0 for any free one, 0.0.0.0 for the whole network
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) addr: SocketAddr,
-    /// A model folder, a run that gave a model, a version, or an alias, which is followed
+    /// A model folder, a run that gave a model, a version (`3`, `latest`, `models:/NAME/3`), or an
+    /// alias, which is followed
     #[arg(long, value_name = "MODEL", default_value = "champion")]
     pub(crate) model: String,
     /// Encrypt: `self-signed`, or the files of a certificate and its key; phones need it to record

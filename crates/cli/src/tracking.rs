@@ -13,6 +13,7 @@
 //! | [`params`] | settings under the names that MLflow's users know |
 //! | [`results`] | what a run gets at its end: figures, files, the model |
 //! | [`registry`] | versions, and which of them is in use |
+//! | [`reference`](mod@reference) | what people call a version, as `--model` takes it |
 //! | [`pins`] | what versions keep of the pipeline's artifacts |
 //! | [`alive`] | runs whose process died |
 //! | [`system`] | what the machine does meanwhile |
@@ -27,6 +28,7 @@ mod epochs;
 mod params;
 pub(crate) mod pins;
 mod recorder;
+mod reference;
 mod registry;
 mod results;
 mod scribe;
@@ -43,8 +45,8 @@ use crate::settings::TrackingSettings;
 
 pub(crate) use epochs::EpochLog;
 pub(crate) use recorder::{Both, Recorder};
-pub(crate) use registry::{Candidate, Promotion};
-pub(crate) use registry::{Champion, Which, bundle_digest, find_folder, find_model};
+pub(crate) use reference::{Which, find_folder, find_model};
+pub(crate) use registry::{Candidate, Champion, Promotion, bundle_digest};
 pub(crate) use results::Results;
 
 /// How long a server may show a run as running whose process has died.

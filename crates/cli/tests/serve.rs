@@ -140,6 +140,7 @@ fn a_model_is_named_by_alias_version_or_folder() {
         ("1", 1.into(), Value::Null),
         ("v1", 1.into(), Value::Null),
         ("biophony/1", 1.into(), Value::Null),
+        ("models:/biophony/latest", 1.into(), Value::Null),
         (&folder, Value::Null, Value::Null),
         (&name, Value::Null, Value::Null),
     ] {
@@ -158,6 +159,9 @@ fn a_model_is_named_by_alias_version_or_folder() {
     }
     let said = place.complaint(1, &["serve", "--model", "7"]);
     assert!(said.contains("`biophony` has no version `7`"), "{said}");
+    let said = place.complaint(1, &["serve", "--model", "models:/owls@champion"]);
+    let why = "there is no registered model `owls`; there is `biophony`";
+    assert!(said.contains(why), "{said}");
 }
 
 #[test]

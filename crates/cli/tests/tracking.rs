@@ -406,6 +406,14 @@ fn versions_are_listed_compared_and_rolled_back() {
         (&epochs["left"], &epochs["right"]),
         (&"3".into(), &"4".into())
     );
+    // MLflow's word for the newest one, whatever is in use.
+    for newest in ["latest", "biophony/Latest", "models:/biophony/latest"] {
+        let shown = json(&place.expect(0, &["models", "show", newest, "--json"]));
+        assert_eq!(shown["version"], 2, "{newest}");
+        let classify = ["classify", "--model", newest, "clips/hum/hum_0.wav"];
+        place.expect(0, &classify);
+        place.expect(0, &["evaluate", "--model", newest, "clips"]);
+    }
     let text = place.expect(0, &["models", "compare", "previous", "champion"]);
     assert!(text.contains("epochs: 3 → 4"), "{text}");
     assert!(text.contains("the same recordings"), "{text}");
@@ -459,6 +467,36 @@ fn versions_have_names_of_ones_own_and_can_be_taken_away() {
     ] {
         let errors = place.complaint(1, wrong);
         assert!(errors.contains(known), "{wrong:?}: {errors}");
+    }
+    let has = "it has the aliases `champion` (2), `previous` (1); its newest version is 2";
+    let no_folder = "`owls/barn`: neither `owls/barn` nor ";
+    let no_model = "there is no registered model `owls`; there is `biophony`";
+    for (wrong, told) in [
+        (
+            "models:/biophony/9",
+            &["`biophony` has no version `9`", has][..],
+        ),
+        (
+            "models:/biophony",
+            &["it names no version; add `@ALIAS`", has],
+        ),
+        (
+            "models:/owls/latest",
+            &["model `models:/owls/latest`: ", no_model],
+        ),
+        ("owls/barn", &[no_folder, no_model]),
+    ] {
+        for command in [
+            &["classify", "clips/hum/hum_0.wav", "--model", wrong][..],
+            &["evaluate", "clips", "--model", wrong],
+            &["serve", "--addr", "127.0.0.1:0", "--model", wrong],
+        ] {
+            let errors = place.complaint(1, command);
+            for told in told {
+                assert!(errors.contains(told), "{command:?}: {errors}");
+            }
+            assert_eq!(errors.contains("bundle.json"), wrong == "owls/barn");
+        }
     }
     let errors = place.complaint(1, &["models", "alias", "field-trial", "--remove"]);
     assert!(errors.contains("it has the aliases `champion`"), "{errors}");

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use biophony_tracking::CHAMPION;
 use biophony_tracking::server::Access;
+use biophony_tracking::{CHAMPION, TrackingStore};
 use biophony_web::{Config, ModelChoice, Server, Tls, WebState, lan_addresses};
 
 use super::{load_settings, print};
@@ -96,22 +96,27 @@ fn encryption(wanted: &str, home: &Path) -> Result<Tls> {
 }
 
 /// Which model is meant, and of which registered model: a folder with a bundle, the name
-/// of one below the home folder, a version, or an alias, which is followed.
+/// of one below the home folder, a version, the newest one there is now, or an alias, which
+/// is followed.
 ///
 /// # Errors
 ///
-/// When it is none of these. The champion alone may be missing yet.
+/// When it is none of these. The champion alone may be missing yet, also with the
+/// registered model of the settings.
 fn choice(home: &Home, tracking: &Tracking, wanted: &str) -> Result<(String, ModelChoice)> {
     let own = tracking.settings.model.clone();
     if let Some(folder) = find_folder(home, wanted) {
         return Ok((own, ModelChoice::Folder(folder)));
     }
+    let is_registered = |model: &str| tracking.store.get_registered_model(model).is_ok();
     let reference = tracking.reference(wanted);
     let model = reference.model.to_owned();
     match (tracking.find_version(wanted)?, reference.which) {
-        (Some(version), Which::Version(_)) => Ok((model, ModelChoice::Version(version.version))),
-        (_, Which::Alias(alias)) if alias == CHAMPION => {
-            Ok((model, ModelChoice::Alias(alias.to_owned())))
+        (Some(version), Which::Version(_) | Which::Latest) => {
+            Ok((model, ModelChoice::Version(version.version)))
+        }
+        (None, Which::Alias(CHAMPION)) if model == own || is_registered(&model) => {
+            Ok((model, ModelChoice::Alias(CHAMPION.to_owned())))
         }
         (Some(_), Which::Alias(alias)) => Ok((model, ModelChoice::Alias(alias.to_owned()))),
         (None, _) => Err(tracking.no_such_model(home, wanted)),

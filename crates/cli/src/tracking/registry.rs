@@ -2,20 +2,19 @@
 //!
 //! The version in use is the one that the alias `champion` means. Its bundle lies
 //! among the tracked files; a folder for people, `HOME/models/NAME`, holds the same
-//! files under a name that they know from the run.
+//! files under a name that they know from the run. What people call a version is
+//! understood in `tracking/reference.rs`.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use biophony_tracking::{
     CHAMPION, CreateModelVersion, CreateRegisteredModel, CreateRun, ErrorCode, ExperimentId,
     LoggedModel, ModelVersion, RunStatus, Search, Tag, TrackingError, TrackingStore, now, value_of,
 };
 
 use super::{Tracking, pins, tag};
-use crate::home::Home;
 use crate::progress::note;
-use crate::settings::TrackingSettings;
 
 /// The model in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,74 +45,6 @@ pub(crate) fn bundle_digest(bundle: &Path) -> Result<String> {
     let bytes =
         std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
     Ok(blake3::hash(&bytes).to_hex().to_string())
-}
-
-/// Finds a model: a folder, a name below the home folder, a version or an alias of
-/// the registered model, or the one in use.
-///
-/// # Errors
-///
-/// When there is none, saying where was looked.
-pub(crate) fn find_model(
-    home: &Home,
-    settings: &TrackingSettings,
-    wanted: Option<&str>,
-) -> Result<PathBuf> {
-    let tracking = Tracking::open_existing(home, settings)?;
-    let Some(wanted) = wanted else {
-        let champion = match &tracking {
-            Some(tracking) => tracking.champion()?,
-            None => home.old_champion()?,
-        };
-        let champion = champion.with_context(|| {
-            format!(
-                "there is no model in `{}` yet; make one with `biophony train DIR`, or name a model folder with `--model`",
-                home.path().display()
-            )
-        })?;
-        return champion.bundle.map_err(|why| {
-            anyhow!(
-                "the model in use, {}, cannot be read: {why}; `biophony models promote N` puts another version into use, `biophony models rollback` the one before",
-                champion.name
-            )
-        });
-    };
-    if let Some(folder) = find_folder(home, wanted) {
-        return Ok(folder);
-    }
-    let Some(tracking) = tracking else {
-        bail!("{}, and nothing is registered yet", no_folder(home, wanted));
-    };
-    match tracking.find_version(wanted)? {
-        Some(version) => tracking.whole_bundle(&version),
-        None => Err(tracking.no_such_model(home, wanted)),
-    }
-}
-
-/// The folder of a bundle: the one that is named, or one below the home folder.
-pub(crate) fn find_folder(home: &Home, wanted: &str) -> Option<PathBuf> {
-    let mut folders = [PathBuf::from(wanted), home.model(wanted)].into_iter();
-    folders.find(|folder| folder.join("bundle.json").is_file())
-}
-
-fn no_folder(home: &Home, wanted: &str) -> String {
-    format!(
-        "there is no model `{wanted}`: neither `{wanted}` nor `{}` holds a bundle.json",
-        home.model(wanted).display()
-    )
-}
-
-/// What a reference to a version says.
-pub(crate) struct Reference<'a> {
-    /// The registered model.
-    pub(crate) model: &'a str,
-    pub(crate) which: Which<'a>,
-}
-
-/// Which version of a registered model.
-pub(crate) enum Which<'a> {
-    Version(u32),
-    Alias(&'a str),
 }
 
 /// What a version is registered with.
@@ -189,86 +120,6 @@ impl Tracking {
             );
         }
         Ok(path)
-    }
-
-    /// The version that is meant by `3`, `v3`, `champion` or any other alias, also
-    /// with the registered model before it (`biophony/3`, `biophony@champion`) and
-    /// as MLflow's URI (`models:/biophony@champion`).
-    pub(crate) fn find_version(&self, wanted: &str) -> Result<Option<ModelVersion>> {
-        let Reference { model, which } = self.reference(wanted);
-        if_there(match which {
-            Which::Version(number) => self.store.get_model_version(model, number),
-            Which::Alias(alias) => self.store.get_model_version_by_alias(model, alias),
-        })
-    }
-
-    /// What a reference says, whether there is such a version or not.
-    pub(crate) fn reference<'a>(&'a self, wanted: &'a str) -> Reference<'a> {
-        let reference = wanted.strip_prefix("models:/").unwrap_or(wanted);
-        let (model, reference) = reference
-            .split_once(['/', '@'])
-            .unwrap_or((&self.settings.model, reference));
-        let number = reference.strip_prefix(['v', 'V']).unwrap_or(reference);
-        let which = match number.parse() {
-            Ok(number) => Which::Version(number),
-            Err(_) => Which::Alias(reference),
-        };
-        Reference { model, which }
-    }
-
-    /// The error for what is neither a folder nor a version.
-    pub(crate) fn no_such_model(&self, home: &Home, wanted: &str) -> anyhow::Error {
-        let none = no_folder(home, wanted);
-        // No alias looks like a path.
-        if wanted.starts_with(['/', '.', '~']) || wanted.contains('\\') {
-            return anyhow!(none);
-        }
-        anyhow!("{none}, and {}", self.no_such_version(wanted))
-    }
-
-    /// Says that there is no such version, and which there are.
-    fn no_such_version(&self, wanted: &str) -> String {
-        let Reference { model, which } = self.reference(wanted);
-        let kind = match which {
-            Which::Version(_) => "version",
-            Which::Alias(_) => "alias",
-        };
-        format!("`{model}` has no {kind} `{wanted}`; {}", self.known(model))
-    }
-
-    /// Such as: it has the aliases `champion` (3), `previous` (2) and the versions 1 to 3`.
-    pub(crate) fn known(&self, model: &str) -> String {
-        let Ok(registered) = self.store.get_registered_model(model) else {
-            return "there is no such registered model".to_owned();
-        };
-        let aliases: Vec<String> = registered
-            .aliases
-            .iter()
-            .map(|one| format!("`{}` ({})", one.alias, one.version))
-            .collect();
-        let newest = registered
-            .latest_versions
-            .iter()
-            .map(|one| one.version)
-            .max();
-        let aliases = match aliases.is_empty() {
-            true => "it has no alias".to_owned(),
-            false => format!("it has the aliases {}", aliases.join(", ")),
-        };
-        match newest {
-            Some(newest) => format!("{aliases}; its newest version is {newest}"),
-            None => format!("{aliases} and no version"),
-        }
-    }
-
-    /// The version that is meant, which must be there.
-    ///
-    /// # Errors
-    ///
-    /// When it is not.
-    pub(crate) fn version(&self, wanted: &str) -> Result<ModelVersion> {
-        self.find_version(wanted)?
-            .with_context(|| self.no_such_version(wanted))
     }
 
     fn files_of(&self, version: &ModelVersion) -> Result<PathBuf> {
@@ -406,11 +257,9 @@ impl Tracking {
 }
 
 /// What is there, or nothing where there is no such model, version or alias.
-pub(super) fn if_there(
-    found: biophony_tracking::Result<ModelVersion>,
-) -> Result<Option<ModelVersion>> {
+pub(super) fn if_there<T>(found: biophony_tracking::Result<T>) -> Result<Option<T>> {
     match found {
-        Ok(version) => Ok(Some(version)),
+        Ok(found) => Ok(Some(found)),
         Err(TrackingError::AliasNotFound(_)) => Ok(None),
         // A text that can be no name is the name of nothing.
         Err(error)
