@@ -163,3 +163,13 @@ fn every_field_of_a_format_chunk_may_be_anything() {
         }
     }
 }
+
+#[test]
+fn a_rate_that_no_recorder_has_is_an_error() {
+    for hertz in [1_u32, 49, 4_000_001, u32::MAX] {
+        let mut bytes = WavFile::tone().bytes();
+        bytes[24..28].copy_from_slice(&hertz.to_le_bytes());
+        let error = decode_bytes(bytes, Path::new("odd"), &limits()).expect_err("no such rate");
+        assert!(error.to_string().contains("sample rate"), "{error}");
+    }
+}

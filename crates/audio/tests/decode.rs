@@ -321,7 +321,7 @@ fn a_refusal_names_path_codec_and_reason() {
     );
     check_refused(
         wav(&|file| file.rate = 0),
-        "cannot decode `WAV`: it claims a sample rate that is zero or no number",
+        "cannot decode `WAV`: it claims a sample rate of 0 Hz, and sound has 50 to 4000000",
     );
     check_refused(
         wav(&|file| file.tag = 0x0161),

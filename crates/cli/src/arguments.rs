@@ -430,7 +430,7 @@ pub(crate) struct ClassifyArguments {
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Accept an answer only from this probability on [default: what the model was given]
-    #[arg(long, value_name = "PROBABILITY")]
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
     pub(crate) threshold: Option<f32>,
     /// How many classes to show for each file
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -566,6 +566,14 @@ pub(crate) struct ConfigArguments {
     /// Print keys, values, choices and meanings as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Reads a number from 0 to 1.
+fn probability(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("a probability is a number from 0 to 1".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,17 @@
 //! What every decoder is given, and what it gives back.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::mix::Mixer;
 use super::{DecodeLimits, Decoded, SourceFormat};
 use crate::clip::{Clip, SampleRate};
 use crate::error::AudioError;
+
+/// The rates that a recording can have. Bat detectors reach a million hertz; beyond
+/// these limits a header is damaged, and what is sized by the rate (windows,
+/// transforms) would be, too.
+const RATES_HZ: RangeInclusive<u32> = 50..=4_000_000;
 
 /// The file that is being read and the limits it must keep.
 pub(super) struct Job<'a> {
@@ -61,9 +67,15 @@ impl Job<'_> {
                 max_channels,
             });
         };
-        let rate = SampleRate::from_hertz(rate).ok_or_else(|| {
-            self.malformed(codec, "it claims a sample rate that is zero or no number")
-        })?;
+        let rate = SampleRate::from_hertz(rate)
+            .filter(|rate| RATES_HZ.contains(&rate.hertz()))
+            .ok_or_else(|| {
+                let (least, most) = (RATES_HZ.start(), RATES_HZ.end());
+                let reason = format!(
+                    "it claims a sample rate of {rate} Hz, and sound has {least} to {most}"
+                );
+                self.malformed(codec, &reason)
+            })?;
         Ok((channels, rate))
     }
 

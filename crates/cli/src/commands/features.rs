@@ -94,8 +94,10 @@ fn configure(
     settings.fmax = arguments.fmax.or(settings.fmax);
     match arguments.scale {
         Some(ScaleArgument::Power) => settings.scale = FeatureScale::Power,
-        Some(ScaleArgument::Db) => settings.scale = FeatureScale::default(),
-        None => {}
+        Some(ScaleArgument::Db) if settings.scale == FeatureScale::Power => {
+            settings.scale = FeatureScale::default();
+        }
+        Some(ScaleArgument::Db) | None => {}
     }
     // Scripts compare files: decibels mean the same in all of them.
     if let FeatureScale::Db { reference, .. } = &mut settings.scale {

@@ -170,6 +170,9 @@ impl Gate {
         if judged.interrupted && rival.is_some() {
             let reason = "training was interrupted, and there is a champion".to_owned();
             add_check(&mut decision, "finished", false, reason);
+        } else if !judged.figures_stand {
+            let reason = "training was interrupted before there was a model that these figures stand for; the same command goes on".to_owned();
+            add_check(&mut decision, "finished", false, reason);
         }
         for check in &decision.checks {
             let verdict = if check.holds { "holds" } else { "fails" };

@@ -32,6 +32,8 @@ pub(crate) struct Judged {
     pub(crate) unreadable: Vec<(std::path::PathBuf, String)>,
     /// Whether a training was stopped early.
     pub(crate) interrupted: bool,
+    /// Whether the figures are those of the model in the bundle, or stand for it.
+    pub(crate) figures_stand: bool,
 }
 
 /// One recording of a test part and what the new model says of it.
@@ -164,6 +166,7 @@ impl Evaluator<'_> {
             metrics,
             unreadable: collection.unreadable(),
             interrupted: session.interrupted,
+            figures_stand: fits.figures_stand(),
         };
         Ok((
             Json(judged),

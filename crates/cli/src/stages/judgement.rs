@@ -74,6 +74,14 @@ impl Fits {
         let mut all = self.judged.iter().chain(&self.deployed);
         all.any(|fit| fit.trained.stopped == StopReason::Interrupted)
     }
+
+    /// Whether the figures are those of the bundle's model although a training was
+    /// stopped early. Figures of folds say nothing of a model that was not trained to
+    /// its end, and one without a whole epoch is no model.
+    pub(super) fn figures_stand(&self) -> bool {
+        let trained = self.judged.iter().all(|fit| fit.trained.best_epoch > 0);
+        !self.interrupted() || (self.deployed.is_none() && trained)
+    }
 }
 
 /// What a run was about, for everything that is written about it.

@@ -76,7 +76,9 @@ impl Session<'_> {
                     .to_owned(),
             );
         }
-        if let Some(deployed) = &self.plan.deployed {
+        if let Some(deployed) = &self.plan.deployed
+            && !self.interrupted
+        {
             let but = match deployed.parts.contains(&Part::Validation) {
                 true => " but a validation part",
                 false => "",
