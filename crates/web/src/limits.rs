@@ -13,8 +13,8 @@ const QUICK_SAMPLES: usize = 1 << 20;
 /// What one request may cost, and all of them together.
 ///
 /// Memory is bounded by these numbers alone: `uploads_bytes` for what is being
-/// received, and for each worker one sound of `max_samples`
-/// and a copy of a file of a few megabytes.
+/// received, and for each worker one sound of `max_samples`, what is made of it (at the
+/// model's rate, as pictures, in the network) and a copy of a file of a few megabytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// The largest file.
