@@ -7,10 +7,10 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use biophony_tracking::server::{self as tracking, Refusal};
+use biophony_tracking::server::{self as tracking, Access, Refusal, Role};
 
 use crate::error::ApiError;
 use crate::pages;
@@ -44,17 +44,29 @@ pub(crate) async fn guard(State(state): State<WebState>, request: Request, next:
     let target = request.uri().clone();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let known_as = known_as(state.access(), request.headers());
     let started = Instant::now();
-    let response = match refusal {
-        Some(refusal) => speech.refuse(refusal, &target),
-        None => next.run(request).await,
+    let answering = async {
+        match refusal {
+            Some(refusal) => speech.refuse(refusal, &target),
+            None => next.run(request).await,
+        }
     };
+    let response = pages::KNOWN_AS.scope(known_as, answering).await;
     // What is no route has any name that a client likes.
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let status = response.status().as_u16();
     let stats = state.stats();
     stats.answered(route, method.as_str(), status, started.elapsed());
     with_headers(response)
+}
+
+/// What the token of whoever asks allows, where tokens are asked for.
+fn known_as(access: &Access, headers: &HeaderMap) -> Option<Role> {
+    let is_asked = access.asks_for_tokens();
+    is_asked
+        .then(|| access.admit(&Method::GET, headers, true).ok())
+        .flatten()
 }
 
 /// In whose words an answer is given.

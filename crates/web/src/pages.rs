@@ -20,6 +20,7 @@ use askama::Template;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use biophony_tracking::server::Role;
 
 use crate::error::ApiError;
 use crate::state::WebState;
@@ -35,6 +36,12 @@ pub(crate) fn router() -> Router<WebState> {
         .merge(data::routes::router())
 }
 
+tokio::task_local! {
+    /// What the token of whoever is being answered allows: the guard knows, and every
+    /// page's head shows it. Nothing where no tokens are asked for.
+    pub(crate) static KNOWN_AS: Option<Role>;
+}
+
 /// What `base.html` needs to know: every page's template has a field `frame`.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
@@ -43,6 +50,8 @@ pub(crate) struct Frame {
     /// The entry of the navigation that is lit: `classify`, `runs`, `models`,
     /// `pipelines`, `data`, or nothing.
     pub(crate) place: &'static str,
+    /// As whom one is logged in, where the server asks.
+    pub(crate) known_as: Option<&'static str>,
 }
 
 impl Frame {
@@ -50,6 +59,10 @@ impl Frame {
         Self {
             title: title.into(),
             place,
+            known_as: KNOWN_AS.try_get().ok().flatten().map(|role| match role {
+                Role::Viewer => "Viewer",
+                Role::Editor => "Editor",
+            }),
         }
     }
 }
@@ -69,6 +82,11 @@ pub(crate) fn render(page: &impl Template) -> Response {
 
 /// A page that says what went wrong, with the error's status.
 pub(crate) fn error_page(error: &ApiError) -> Response {
+    error_page_with(error, ("/", "To the start page"))
+}
+
+/// The same with the way to go on: an address, and what its link says.
+pub(crate) fn error_page_with(error: &ApiError, way: (&'static str, &'static str)) -> Response {
     if let ApiError::Internal(reason) = error {
         eprintln!("web server: {reason}");
     }
@@ -76,6 +94,7 @@ pub(crate) fn error_page(error: &ApiError) -> Response {
         frame: Frame::new("Something is missing", ""),
         message: error.to_string(),
         status: error.status().as_u16(),
+        way,
     };
     let mut response = render(&page);
     *response.status_mut() = error.status();
@@ -88,4 +107,5 @@ struct ErrorPage {
     frame: Frame,
     message: String,
     status: u16,
+    way: (&'static str, &'static str),
 }

@@ -10,10 +10,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use biophony_model::{ModelError, Predictor};
-use biophony_tracking::{ArtifactStore, ErrorCode, ModelVersion, TrackingStore};
+use biophony_pipeline::RunId as PipelineRunId;
+use biophony_tracking::{ArtifactStore, ErrorCode, ModelVersion, Search, TrackingStore, ViewType};
 
 use super::{Identity, ModelChoice, ModelSlot, Served, Slot};
 use crate::error::{WebError, with_causes};
+use crate::pages::runs::{Experiments, PARENT, detail};
 use crate::state::Config;
 
 /// How long a change of the registry may go unnoticed.
@@ -28,6 +30,8 @@ pub(crate) struct Follower {
     tracking: Arc<dyn TrackingStore>,
     artifacts: ArtifactStore,
     registered_model: String,
+    /// The run that made the model of a folder, if that is known.
+    run_of_folder: Option<String>,
     /// What the slot holds, so that the same is not loaded twice.
     loaded: Option<Wanted>,
     failed: Option<(Wanted, Instant)>,
@@ -49,6 +53,10 @@ struct Wanted {
 impl Follower {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
+            run_of_folder: match &config.model {
+                ModelChoice::Folder(folder) => run_of_folder(config, folder),
+                ModelChoice::Alias(_) | ModelChoice::Version(_) => None,
+            },
             choice: config.model.clone(),
             tracking: Arc::clone(&config.tracking),
             artifacts: config.artifacts.clone(),
@@ -64,7 +72,7 @@ impl Follower {
         match &self.choice {
             // Named by the user: better said now than on a page later.
             ModelChoice::Folder(folder) => {
-                let wanted = Wanted::bare(folder.clone());
+                let wanted = self.bare(folder);
                 let served = load(&wanted).map_err(|source| WebError::Model {
                     path: folder.clone(),
                     source,
@@ -138,7 +146,7 @@ impl Follower {
 
     fn wanted(&self) -> Result<Option<Wanted>, String> {
         match &self.choice {
-            ModelChoice::Folder(folder) => Ok(Some(Wanted::bare(folder.clone()))),
+            ModelChoice::Folder(folder) => Ok(Some(self.bare(folder))),
             ModelChoice::Alias(alias) => {
                 let tracking = &self.tracking;
                 let found = tracking.get_model_version_by_alias(&self.registered_model, alias);
@@ -150,6 +158,20 @@ impl Follower {
                     .get_model_version(&self.registered_model, *number);
                 self.registered(found, None)
             }
+        }
+    }
+
+    /// A bundle that no registry was asked about.
+    fn bare(&self, folder: &Path) -> Wanted {
+        let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let name = absolute.file_name().unwrap_or(absolute.as_os_str());
+        Wanted {
+            stamp: stamp(folder),
+            name: name.to_string_lossy().into_owned(),
+            folder: folder.to_owned(),
+            version: None,
+            alias: None,
+            run_id: self.run_of_folder.clone(),
         }
     }
 
@@ -194,20 +216,34 @@ fn is_absence(code: ErrorCode) -> bool {
     )
 }
 
-impl Wanted {
-    /// A bundle that no registry knows of.
-    fn bare(folder: PathBuf) -> Self {
-        let absolute = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
-        let name = absolute.file_name().unwrap_or(absolute.as_os_str());
-        Self {
-            stamp: stamp(&folder),
-            name: name.to_string_lossy().into_owned(),
-            folder,
-            version: None,
-            alias: None,
-            run_id: None,
-        }
-    }
+/// The run that made the model in a folder, where the folder is one of this home:
+/// `models/NAME` and `runs/NAME` are of the pipeline's run NAME.
+fn run_of_folder(config: &Config, folder: &Path) -> Option<String> {
+    let home = config.home.canonicalize().ok()?;
+    let folder = folder.canonicalize().ok()?;
+    let mut parts = folder.strip_prefix(&home).ok()?.iter();
+    parts
+        .next()
+        .filter(|place| *place == "models" || *place == "runs")?;
+    let name: PipelineRunId = parts.next()?.to_str()?.parse().ok()?;
+    let experiments = Experiments::load(&*config.tracking).ok()?;
+    let experiments: Vec<_> = experiments
+        .active()
+        .map(|experiment| experiment.experiment_id.clone())
+        .collect();
+    let search = Search {
+        max_results: Some(1),
+        ..Search::matching(format!(
+            "tags.`{}` = '{name}' AND tags.`{}` IS NULL",
+            detail::PIPELINE_RUN,
+            PARENT
+        ))
+    };
+    let found = config
+        .tracking
+        .search_runs(&experiments, &search, ViewType::ActiveOnly)
+        .ok()?;
+    found.items.first().map(|run| run.info.run_id.to_string())
 }
 
 fn stamp(folder: &Path) -> Option<(SystemTime, u64)> {

@@ -84,8 +84,13 @@ async fn log_out(State(state): State<WebState>, headers: HeaderMap) -> Response 
 }
 
 fn page(next: String, was_wrong: bool, known_as: Option<&'static str>) -> Response {
+    let title = if known_as.is_some() {
+        "Logged in"
+    } else {
+        "Log in"
+    };
     render(&LoginPage {
-        frame: Frame::new("Log in", ""),
+        frame: Frame::new(title, ""),
         next,
         was_wrong,
         known_as,

@@ -258,10 +258,9 @@ fn one_run_or_a_missing_one_cannot_be_compared() {
                 .0,
             status
         );
-        assert_eq!(
-            get(&state, &format!("/runs/compare{question}")).status,
-            status
-        );
+        let page = get(&state, &format!("/runs/compare{question}"));
+        assert_eq!(page.status, status);
+        assert!(page.text().contains("Back to the runs"));
     }
 }
 

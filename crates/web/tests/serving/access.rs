@@ -233,6 +233,17 @@ fn a_browser_logs_in_once_and_out_again() {
     );
     let known = with_token(&state, "GET", "/login", VIEWER);
     assert!(known.text().contains("You are logged in as a viewer"));
+    assert!(known.text().contains("<h1>Logged in</h1>"));
+    // Every page says who one is, and lets one out; also a refusal.
+    for path in ["/", "/runs", "/nowhere"] {
+        let page = with_token(&state, "GET", path, VIEWER).text().to_owned();
+        assert!(page.contains(">Viewer</a>"), "{path}");
+        assert!(page.contains("action=\"/logout\""), "{path}");
+    }
+    let refused = with_token(&state, "POST", "/models/biophony/1/promote", VIEWER);
+    assert!(refused.text().contains("action=\"/logout\""));
+    let nobody = get(&Place::with_champion().state(), "/");
+    assert!(!nobody.text().contains("/logout"), "nobody is asked");
     // Where nobody is asked, there is nothing to log in to.
     let open = get(&Place::with_champion().state(), "/login?next=/runs");
     assert_eq!(

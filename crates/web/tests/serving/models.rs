@@ -91,6 +91,45 @@ fn another_alias_or_a_folder_can_be_served() {
 }
 
 #[test]
+fn the_model_of_a_run_of_this_home_names_the_run() {
+    use biophony_tracking::{CreateExperiment, CreateRun, KeyValue, TrackingStore};
+    let place = Place::empty();
+    let name = "20260801-120000-abcd";
+    let experiment = place.tracking.create_experiment(CreateExperiment {
+        name: "biophony".to_owned(),
+        ..CreateExperiment::default()
+    });
+    let experiment = experiment.expect("creates");
+    let begun = |tags: &[(&str, &str)]| {
+        let tags = tags.iter().map(|(key, value)| KeyValue::new(*key, *value));
+        let request = CreateRun {
+            tags: tags.collect(),
+            ..CreateRun::new(experiment.clone())
+        };
+        let run = place.tracking.create_run(request).expect("creates");
+        run.info.run_id.to_string()
+    };
+    let run = begun(&[("biophony.pipeline_run", name)]);
+    begun(&[
+        ("biophony.pipeline_run", name),
+        ("mlflow.parentRunId", run.as_str()),
+    ]);
+    let run_of = |folder: &str| {
+        let folder = place.path().join(folder);
+        write_bundle(&folder, &["c", "d"], 3);
+        let mut config = place.config();
+        config.model = ModelChoice::Folder(folder);
+        let state = WebState::new(config).expect("opens");
+        get(&state, "/api/v1/model").json()["model"]["run_id"].clone()
+    };
+    assert_eq!(run_of(&format!("models/{name}")), run.as_str());
+    assert_eq!(run_of(&format!("runs/{name}/bundle")), run.as_str());
+    for elsewhere in ["models/another", &format!("elsewhere/{name}")] {
+        assert_eq!(run_of(elsewhere), serde_json::Value::Null, "{elsewhere}");
+    }
+}
+
+#[test]
 fn a_version_made_from_a_logged_model_is_served_from_its_files() {
     use biophony_tracking::{CreateLoggedModel, CreateModelVersion, ExperimentId, TrackingStore};
     let place = Place::with_champion();

@@ -101,6 +101,11 @@ impl ClipsPage {
             .address("/data/clips")
     }
 
+    /// The address of the same as JSON.
+    pub(crate) fn twin(&self) -> String {
+        self.query.address("/api/v1/data/clips")
+    }
+
     pub(crate) fn is_class(&self, class: &str) -> bool {
         self.class.as_deref() == Some(class)
     }

@@ -92,6 +92,15 @@ impl Folder {
         })
     }
 
+    /// The address of the same as JSON.
+    pub(crate) fn twin(&self, run_id: &str) -> String {
+        let all = format!("/api/v1/runs/{}/artifacts", path_part(run_id));
+        match self.path.as_str() {
+            "" => all,
+            path => format!("{all}?path={}", path_part(path)),
+        }
+    }
+
     /// The folders above this one, from the outermost, with their addresses.
     pub(crate) fn above(&self, run_id: &str) -> Vec<(String, String)> {
         let parts: Vec<&str> = self

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 
 use super::artifacts::{self, Folder};
@@ -17,7 +17,7 @@ use crate::error::ApiError;
 use crate::openapi::ErrorBody;
 use crate::pages::chart::Drawing;
 use crate::pages::query::Query;
-use crate::pages::{Frame, answer, error_page};
+use crate::pages::{Frame, answer, error_page, error_page_with};
 use crate::state::WebState;
 
 pub(crate) fn router() -> Router<WebState> {
@@ -211,27 +211,25 @@ async fn file(
 }
 
 async fn compare_page(State(state): State<WebState>, query: Query) -> Response {
-    answer::page(
-        &state,
-        move |state| compared(state, &query),
-        |page| {
-            let (of_members, of_runs): (Vec<_>, Vec<_>) = page
-                .charts
-                .iter()
-                .map(|chart| colored_by_run(chart.drawing(), &page))
-                .partition(|drawing| drawing.title.starts_with("member_"));
-            CompareTemplate {
-                frame: Frame::new("Compare runs", "runs"),
-                groups: [
-                    ("Curves", of_runs),
-                    ("Curves of single networks", of_members),
-                ],
-                page,
-            }
-        },
-    )
-    .await
-    .into_response()
+    let found = state.blocking(move |state| compared(state, &query)).await;
+    let page = match found {
+        Ok(page) => page,
+        // Whoever chose too few chooses anew.
+        Err(error) => return error_page_with(&error, ("/runs", "Back to the runs")),
+    };
+    let (of_members, of_runs): (Vec<_>, Vec<_>) = page
+        .charts
+        .iter()
+        .map(|chart| colored_by_run(chart.drawing(), &page))
+        .partition(|drawing| drawing.title.starts_with("member_"));
+    crate::pages::render(&CompareTemplate {
+        frame: Frame::new("Compare runs", "runs"),
+        groups: [
+            ("Curves", of_runs),
+            ("Curves of single networks", of_members),
+        ],
+        page,
+    })
 }
 
 /// A run has the same color in every chart, also where others have no line.
