@@ -3,11 +3,19 @@
 import type { Answer, Example, Failure, Model } from "./contract";
 
 export class ApiError extends Error {
-  constructor(readonly code: string, message: string, readonly retryAfterSeconds?: number) {
+  constructor(readonly code: string, message: string, readonly retryAfterSeconds?: number, readonly status?: number) {
     super(message);
+  }
+
+  /** Whether the same question would be refused again, whatever happens meanwhile. */
+  get isFinal(): boolean {
+    const { status } = this;
+    return status !== undefined && status >= 400 && status < 500 && !PASSING.has(status);
   }
 }
 
+/** Not logged in, too slow, no model yet, too many at once: these pass. */
+const PASSING = new Set([401, 408, 409, 429]);
 const UNREACHABLE = "The server does not answer. Is biophony still running, and is this device still on its network?";
 
 /** Sends one file; `progress` hears which share of it has left. */
@@ -94,11 +102,21 @@ function failure(status: number, body: string, retryAfter: string | null): ApiEr
   } catch {
     // Not ours: a proxy's page, most likely.
   }
-  if (told?.message) return new ApiError(told.code, sentence(told.message), seconds);
-  if (status === 401) return new ApiError("unauthenticated", "Please sign in first.");
-  if (status === 413) return new ApiError("too_large", "The file is larger than this server takes.");
+  if (told?.message) return new ApiError(told.code, sentence(plain(told.message)), seconds, status);
+  if (status === 401) return new ApiError("unauthenticated", "Please log in first.", undefined, status);
+  if (status === 413) return new ApiError("too_large", "The file is larger than this server takes.", undefined, status);
   if (status === 503) return new ApiError("busy", "The server is busy.", seconds ?? 1);
-  return new ApiError("failed", `The server failed (status ${status}).`);
+  return new ApiError("failed", `The server failed (status ${status}).`, undefined, status);
+}
+
+/**
+ * In plain words: without the file's name, which stands beside the message, and what
+ * is code in a terminal in quotation marks.
+ */
+function plain(text: string): string {
+  const alone = text.replace(/^`[^`]*`: /, "");
+  const unknown = /^not audio of a known format: it begins with `/.test(alone);
+  return unknown ? "this is no sound that can be read: its format is none of WAV, FLAC, MP3, Ogg, M4A or AIFF" : alone.replace(/`([^`]*)`/g, "“$1”");
 }
 
 /** Messages are written to be chained; on their own they begin large and end with a stop. */

@@ -2,6 +2,7 @@
 // tables, and fetching charts.js where a page has a chart.
 import { find, h } from "./ui/dom";
 import { ago } from "./ui/format";
+import { needsChosen } from "./ui/chosen";
 import { sortable } from "./ui/sortable";
 import { followPage } from "./ui/live-page";
 import { wireTabs } from "./ui/tabs";
@@ -12,6 +13,7 @@ const CHARTS = "[data-curves]";
 for (const button of document.querySelectorAll<HTMLElement>(".theme-switch")) wireThemeSwitch(button);
 for (const list of document.querySelectorAll<HTMLElement>("[role=tablist]")) wireTabs(list);
 followPage();
+for (const button of document.querySelectorAll<HTMLButtonElement>("button[data-needs]")) needsChosen(button);
 for (const table of document.querySelectorAll<HTMLTableElement>("table[data-sortable]")) sortable(table);
 
 for (const element of document.querySelectorAll<HTMLElement>("[data-fill]")) {

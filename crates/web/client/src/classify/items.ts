@@ -18,6 +18,8 @@ export interface Item {
   sent: number;
   answer: Answer | undefined;
   problem: string | undefined;
+  /** Whether asking again would end the same way. */
+  isFinal: boolean;
   /** What the listener said the sound is. */
   verdict: string | undefined;
   historyId: number | undefined;
@@ -35,7 +37,7 @@ let lastId = 0;
 /** A sound to ask about; one with a problem has failed already, and nobody is asked. */
 export function newItem(name: string, clip: Blob | undefined, source: Source, problem?: string): Item {
   lastId += 1;
-  return { id: lastId, name, source, clip: problem ? undefined : clip, state: problem ? "failed" : "waiting", sent: 0, answer: undefined, problem, verdict: undefined, historyId: undefined, stop: new AbortController() };
+  return { id: lastId, name, source, clip: problem ? undefined : clip, state: problem ? "failed" : "waiting", sent: 0, answer: undefined, problem, isFinal: false, verdict: undefined, historyId: undefined, stop: new AbortController() };
 }
 
 export class Queue {
@@ -124,6 +126,7 @@ export class Queue {
         }
         item.state = known.code === "cancelled" || item.stop.signal.aborted ? "cancelled" : "failed";
         item.problem = known.message;
+        item.isFinal = known.isFinal;
         return;
       }
     }

@@ -84,7 +84,7 @@ export class Results {
       replace(this.host, h("div", { class: "callout callout-bad", role: "alert" },
         h("strong", {}, item.state === "failed" ? `No answer for ${item.name}` : `${item.name} was cancelled`),
         item.state === "failed" && h("p", {}, item.problem ?? ""),
-        h("div", { class: "actions" }, this.#retryButton(item))));
+        !item.isFinal && h("div", { class: "actions" }, this.#retryButton(item))));
     } else {
       const progress = h("progress", { class: "progress", max: "1", "aria-label": `Sending ${item.name}` });
       if (item.sent < 1 && item.sent > 0) progress.value = item.sent;
@@ -223,8 +223,8 @@ export class Results {
   #cells(item: Item): HTMLElement[] {
     const unfolded = this.#open?.item === item;
     const name: Child = item.answer
-      ? h("button", { class: "unfold", type: "button", "aria-expanded": String(unfolded), onclick: () => void this.#toggle(item) }, icon("chevron"), h("span", {}, item.name))
-      : h("span", { class: "unfold plain" }, item.name);
+      ? h("button", { class: "unfold", type: "button", "aria-expanded": String(unfolded), onclick: () => void this.#toggle(item) }, icon("chevron"), breakable(item.name))
+      : h("span", { class: "unfold plain" }, breakable(item.name));
     const first = h("th", { scope: "row" }, name);
     if (!item.answer) {
       const words = { waiting: "Waiting", sending: "Listening…", cancelled: "Cancelled", failed: item.problem ?? "Failed", done: "" }[item.state];
@@ -244,7 +244,7 @@ export class Results {
   }
 
   #retryButton(item: Item, small = false): HTMLElement | null {
-    if (!item.clip) return null;
+    if (!item.clip || item.isFinal) return null;
     return h("button", { class: `btn ${small ? "btn-small btn-quiet" : "btn-small"}`, type: "button", "aria-label": `Try again: ${item.name}`, onclick: () => this.queue().retry(item) }, icon("again"), "Try again");
   }
 
@@ -302,6 +302,12 @@ export class Results {
 
 function nColumns(): number {
   return COLUMNS.filter((column) => !(narrow.matches && column.wideOnly)).length;
+}
+
+/** A name that, where it is long, breaks behind what divides its words. */
+function breakable(name: string): HTMLElement {
+  const parts = name.split(/(?<=[/_.-])/);
+  return h("span", {}, parts.map((part, number) => [number > 0 && h("wbr"), part]));
 }
 
 function kindOf(item: Item): string {

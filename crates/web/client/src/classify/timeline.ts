@@ -73,7 +73,7 @@ export class Timeline {
     fill.style.setProperty("--bar", classColor(this.labels().indexOf(entry.label)));
     const element = h("li", {},
       h("time", { datetime: entry.heardAt.toISOString(), title: entry.heardAt.toLocaleTimeString() }, `${clock(entry.from)} – ${clock(entry.to)}`),
-      h("b", {}, title(entry.label)), fill, h("span", { class: "num" }, percent(entry.probability)));
+      h("b", {}, title(entry.label)), fill, h("span", { class: "num", title: "The surest moment of it" }, h("span", { class: "muted small" }, "up to "), percent(entry.probability)));
     if (entry.element) entry.element.replaceWith(element);
     else this.list.prepend(element);
     entry.element = element;
