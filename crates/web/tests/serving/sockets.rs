@@ -244,14 +244,14 @@ fn whoever_forgets_the_s_is_led_to_the_encrypted_address() {
 fn bombs_of_sound_are_refused_and_others_are_served_meanwhile() {
     let place = Place::with_champion();
     let server = serve(place.state(), None);
-    // 20 minutes of silence at 8 kHz, and a header that claims 40 days at 1 Hz.
+    // 20 minutes of silence at 8 kHz, and a header that claims 19 hours at 50 Hz.
     let long = wav(&biophony_audio::Clip::new(
         vec![0.0; 20 * 60 * 8_000],
         crate::support::rate(8_000),
     ));
     let slow = wav(&biophony_audio::Clip::new(
         vec![0.0; 3_500_000],
-        crate::support::rate(1),
+        crate::support::rate(50),
     ));
     std::thread::scope(|scope| {
         let bombs: Vec<_> = [&long, &slow]
