@@ -5,6 +5,7 @@ mod decibel;
 mod decode;
 mod error;
 mod features;
+mod fourier;
 mod instructions;
 mod mel;
 mod mfcc;
@@ -25,6 +26,7 @@ pub use error::AudioError;
 pub use features::{
     FeatureConfig, FeatureExtractor, FeatureScale, FeatureSettings, MAX_N_FFT, MAX_N_MELS,
 };
+pub use fourier::{inverse_real_transform, real_transform};
 pub use mel::{MelFilterbank, MelNorm, MelScale, mel_filterbank};
 pub use mfcc::{DctNorm, DctType, MfccConfig, mfcc};
 pub use npy::{read_spectrogram_npy, write_npy, write_spectrogram_npy};

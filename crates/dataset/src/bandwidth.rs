@@ -4,10 +4,7 @@
 //! A call that happens to be low has no such edge: noise and wind fade out
 //! gradually above it.
 
-use std::sync::Arc;
-
-use biophony_audio::Clip;
-use realfft::{RealFftPlanner, RealToComplex};
+use biophony_audio::{Clip, real_transform};
 
 /// Points of the transform; 21 Hz apart at 44.1 kHz.
 const N_FFT: usize = 2048;
@@ -74,7 +71,7 @@ fn median(values: &[f32]) -> f32 {
 /// Calls fill a mean, and where they end looks like an edge; in the background
 /// between them only a filter makes one.
 fn background_db(samples: &[f32]) -> Vec<f32> {
-    let transform: Arc<dyn RealToComplex<f32>> = RealFftPlanner::new().plan_fft_forward(N_FFT);
+    let transform = real_transform(N_FFT);
     let mut input = transform.make_input_vec();
     let mut output = transform.make_output_vec();
     let mut scratch = transform.make_scratch_vec();

@@ -13,8 +13,7 @@
 
 use std::collections::VecDeque;
 
-use biophony_audio::Clip;
-use realfft::RealFftPlanner;
+use biophony_audio::{Clip, real_transform};
 use serde::{Deserialize, Serialize};
 
 /// Frames per second.
@@ -84,7 +83,7 @@ fn find_peaks(clip: &Clip) -> Vec<Peak> {
     let n_fft = fast_size(n_window);
     let bin_hz = rate / n_fft as f64;
     let n_bins = ((BAND_EDGES_HZ[5] / bin_hz) as usize + REACH_BINS).min(n_fft / 2 + 1);
-    let transform = RealFftPlanner::<f32>::new().plan_fft_forward(n_fft);
+    let transform = real_transform(n_fft);
     let mut input = transform.make_input_vec();
     let mut output = transform.make_output_vec();
     let mut scratch = transform.make_scratch_vec();

@@ -5,9 +5,9 @@
 //! for no longer than a few periods. Re-encoding, resampling, gain and a little
 //! noise leave a waveform as it is. Candidates come from [`crate::copies`].
 
-use biophony_audio::{Clip, SampleRate, resample};
+use biophony_audio::{Clip, SampleRate, inverse_real_transform, real_transform, resample};
 use realfft::num_complex::Complex;
-use realfft::{RealFftPlanner, RealToComplex};
+use realfft::{ComplexToReal, RealToComplex};
 use std::sync::Arc;
 
 use crate::copies::Relation;
@@ -185,7 +185,7 @@ struct Correlator {
     slack: usize,
     n_fft: usize,
     forward: Arc<dyn RealToComplex<f32>>,
-    inverse: Arc<dyn realfft::ComplexToReal<f32>>,
+    inverse: Arc<dyn ComplexToReal<f32>>,
     /// Bins where bands begin, and where the last one ends.
     edges: Vec<usize>,
 }
@@ -193,7 +193,6 @@ struct Correlator {
 impl Correlator {
     fn new(n_chunk: usize, slack: usize, hertz: f64) -> Self {
         let n_fft = (n_chunk + 2 * slack).next_power_of_two();
-        let mut planner = RealFftPlanner::new();
         // Equal ratios of (frequency + 700 Hz), as on the mel scale; the top is
         // where resampling begins to cut.
         let ratio = (0.44 * hertz + 700.0) / (LOWEST_HZ + 700.0);
@@ -208,8 +207,8 @@ impl Correlator {
             n_chunk,
             slack,
             n_fft,
-            forward: planner.plan_fft_forward(n_fft),
-            inverse: planner.plan_fft_inverse(n_fft),
+            forward: real_transform(n_fft),
+            inverse: inverse_real_transform(n_fft),
             edges,
         }
     }
