@@ -371,12 +371,11 @@ fn a_killed_run_resumes_to_the_same_weights() {
 }
 
 #[cfg(unix)]
-#[test]
-fn an_interrupt_keeps_the_best_weights_so_far() {
-    let place = Place::with_collection();
+/// Runs the program until it has a checkpoint, and then presses Ctrl-C.
+fn interrupted(place: &Place, arguments: &[&str]) -> std::process::Output {
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("biophony"))
         .current_dir(place.path("."))
-        .args(["train", "clips", "--epochs", "100000", "--json"])
+        .args(arguments)
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -389,7 +388,28 @@ fn an_interrupt_keeps_the_best_weights_so_far() {
         .args(["-INT", &pid])
         .status();
     assert!(sent.expect("kill is there").success());
-    let output = child.wait_with_output().expect("it ends");
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn an_interrupt_within_the_folds_puts_no_model_into_use() {
+    let place = Place::with_collection();
+    let folds = [
+        "train", "clips", "--epochs", "100000", "--folds", "2", "--json",
+    ];
+    let output = interrupted(&place, &folds);
+    assert_eq!(output.status.code(), Some(1));
+    let decision = place.expect(0, &["runs", "logs", "newest", "deploy"]);
+    assert!(decision.contains("training was interrupted"), "{decision}");
+    let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
+    let champion = store.get_model_version_by_alias("biophony", "champion");
+    assert!(champion.is_err(), "{champion:?}");
+}
+
+#[test]
+fn an_interrupt_keeps_the_best_weights_so_far() {
+    let place = Place::with_collection();
+    let output = interrupted(&place, &["train", "clips", "--epochs", "100000", "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let figures = json(&String::from_utf8_lossy(&output.stdout));
     assert_eq!(figures["interrupted"], true);

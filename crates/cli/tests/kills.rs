@@ -1,7 +1,6 @@
 //! The pipeline of a model, killed at random instants and resumed: what it leaves is,
 //! byte for byte, what an undisturbed run leaves.
 //!
-//! Slow, and so not run by default: `cargo test -p biophony --test kills -- --ignored`.
 //! `KILLS` says how often a run is killed, 50 times if it does not.
 
 mod support;
@@ -17,7 +16,6 @@ use support::Place;
 const TRAIN: [&str; 5] = ["run", "--data", "clips", "--set", "train.epochs=12"];
 
 #[test]
-#[ignore = "takes minutes"]
 fn a_killed_run_leaves_what_an_undisturbed_one_leaves() {
     let n_kills = std::env::var("KILLS").ok();
     let n_kills: u32 = n_kills.map_or(50, |n| n.parse().expect("a number"));
