@@ -34,8 +34,9 @@ pub struct StepContext {
     pub(crate) reuse: Reuse,
     /// Where this attempt writes; removed after it.
     pub(crate) folder: PathBuf,
+    /// How long the attempt may take, and when that ends.
+    pub(crate) limit: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) cancelled: AtomicBool,
     pub(crate) attached: Mutex<BTreeMap<String, Metadata>>,
 }
 
@@ -135,22 +136,20 @@ impl StepContext {
 
     /// Whether the step's time is up. Long loops should ask, and end.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-            || self
-                .deadline
-                .is_some_and(|deadline| Instant::now() >= deadline)
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// An error once the step's time is up: `context.check()?` in a loop ends it.
     ///
     /// # Errors
     ///
-    /// [`PipelineError::Cancelled`], once [`StepContext::is_cancelled`].
+    /// [`PipelineError::TimedOut`], once [`StepContext::is_cancelled`].
     pub fn check(&self) -> Result<()> {
-        if self.is_cancelled() {
-            return Err(PipelineError::Cancelled);
+        match self.limit {
+            Some(limit) if self.is_cancelled() => Err(PipelineError::TimedOut { limit }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// How much of the step's time is left; `None` if it has no limit.

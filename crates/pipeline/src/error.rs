@@ -206,7 +206,7 @@ pub enum PipelineError {
         source: BoxError,
     },
 
-    /// A step was still going when its time was up.
+    /// A step was still going when its time was up, or ended itself because of it.
     #[error("the step took longer than its limit of {} s", limit.as_secs_f64())]
     TimedOut {
         /// The limit.
@@ -219,10 +219,6 @@ pub enum PipelineError {
         /// What it said.
         message: String,
     },
-
-    /// The work was given up, because the step's time is up or the run ends.
-    #[error("the step was cancelled")]
-    Cancelled,
 
     /// There is no such run.
     #[error("there is no run `{run}`")]

@@ -247,6 +247,11 @@ fn a_step_that_takes_too_long_fails_and_leaves_nothing() {
         lines.iter().all(|line| line.text != "too late"),
         "{lines:?}"
     );
+    for ends_with_an_error in [true, false] {
+        let late = ends_when_its_time_is_up(ends_with_an_error);
+        let (_, error) = failure(late.run(&bench.store(), &bench.options()));
+        assert!(error.contains("took longer"), "{error}");
+    }
     let (_, error) = failure(Pipeline::run(
         &never_ending(),
         &bench.store(),
@@ -256,6 +261,22 @@ fn a_step_that_takes_too_long_fails_and_leaves_nothing() {
 }
 
 const OUTSIDE: ContentHash = ContentHash::from_bytes([0; 32]);
+
+/// A step that notices, and may do so before the runner does.
+fn ends_when_its_time_is_up(with_an_error: bool) -> Pipeline {
+    let mut pipeline = Pipeline::new("late");
+    let step = pipeline.step("late").timeout(Duration::from_micros(1));
+    step.run((), move |context, ()| {
+        while !context.is_cancelled() {
+            thread::yield_now();
+        }
+        if with_an_error {
+            context.check()?;
+        }
+        Ok::<_, BoxError>(Json(1))
+    });
+    pipeline
+}
 
 /// A step that never asks whether its time is up.
 fn never_ending() -> Pipeline {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -62,9 +62,9 @@ impl Attempt {
             workers: runner.options.workers,
             reuse: runner.options.reuse,
             folder: run_folder.join(format!("{id}-{attempt}")),
+            limit: step.policy.timeout,
             // A limit beyond the end of the clock is none.
             deadline: (step.policy.timeout).and_then(|limit| Instant::now().checked_add(limit)),
-            cancelled: AtomicBool::new(false),
             attached: Mutex::new(BTreeMap::new()),
         };
         Self {
@@ -122,6 +122,8 @@ impl Attempt {
         let thread = thread::Builder::new().name(context.step.clone());
         thread.spawn(move || {
             let outcome = call(&action, &context, &found, folder);
+            // Who ends late has failed, also if nobody has looked at the clock yet.
+            let outcome = context.check().map_err(BoxError::from).and(outcome);
             drop(lock);
             // Nobody may listen any more when the time is up.
             let _ = sender.send(outcome);
@@ -129,7 +131,6 @@ impl Attempt {
         match receiver.recv_timeout(limit) {
             Ok(outcome) => outcome,
             Err(RecvTimeoutError::Timeout) => {
-                self.context.cancelled.store(true, Ordering::Relaxed);
                 *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(receiver);
                 Err(PipelineError::TimedOut { limit }.into())
             }

@@ -310,7 +310,7 @@ impl Runner<'_> {
     fn may_pass(&self, error: &BoxError) -> bool {
         let is_lasting = matches!(
             error.downcast_ref(),
-            Some(PipelineError::Cancelled | PipelineError::SourceChanged { .. })
+            Some(PipelineError::SourceChanged { .. })
         );
         !is_lasting && !self.is_hurried()
     }
