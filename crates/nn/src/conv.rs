@@ -15,7 +15,7 @@ pub(crate) use gradient::ConvGradient;
 
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
-use crate::kernels::winograd::{self, WinogradWeights};
+use crate::kernels::winograd::{self, Order, WinogradWeights};
 use crate::kernels::{Finish, Kernels, Taps};
 use crate::view::View;
 
@@ -78,9 +78,8 @@ impl Convolution {
             }
             Filters::Tiled(packed) => {
                 let inputs = self.geometry.input.channels;
-                packed.pack(|tap, input, row| {
-                    row.copy_from_slice(&weights[(tap * inputs + input) * outputs..][..outputs]);
-                });
+                let len = inputs * outputs;
+                packed.pack(Order::ByInput, |tap| &weights[tap * len..][..len]);
                 if let Some(bias) = bias {
                     packed.set_bias(bias);
                 }

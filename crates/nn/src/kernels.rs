@@ -37,7 +37,7 @@ pub(crate) use elementwise::{NormConstants, PoolRow, PooledGradient, period, rep
 use instruction_sets::Elementwise;
 use pool::PoolRowKernel;
 use tile::{ConvTile, WeightTile};
-pub(crate) use tile::{Finish, Taps};
+pub(crate) use tile::{Finish, Sums, Taps};
 use winograd::TileRowKernel;
 
 /// The kernels of one instruction set. Holding one means that the processor has it.

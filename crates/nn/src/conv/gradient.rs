@@ -12,8 +12,8 @@ use rayon::prelude::*;
 use super::{Seen, seen_len};
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
-use crate::kernels::winograd::{self, FREQUENCIES, WinogradWeights, shares_of_tap};
-use crate::kernels::{Finish, Kernels, Taps};
+use crate::kernels::winograd::{self, FREQUENCIES, Order, WinogradWeights, shares_of_tap};
+use crate::kernels::{Finish, Kernels, Sums, Taps};
 use crate::view::View;
 
 /// The gradients of a convolution, one image at a time.
@@ -328,15 +328,15 @@ impl ConvGradient {
         }
     }
 
-    /// Adds to `dw` (padded rows) the gradient of the weights from some rows of one image:
-    /// from an even one on, and an even number of them unless they are the last.
+    /// Writes to `dw` (padded rows), or adds to it, the gradient of the weights from some rows
+    /// of one image: from an even one on, and an even number of them unless they are the last.
     pub(crate) fn weights(
         &self,
         image: View<'_>,
         rows: Range<usize>,
         framed: &[f32],
         scratch: &mut [f32],
-        dw: &mut [f32],
+        (dw, sums): (&mut [f32], Sums),
     ) {
         let geometry = &self.geometry;
         let output = geometry.output;
@@ -355,19 +355,20 @@ impl ConvGradient {
             let (x, dw) = (seen.values, &mut dw[..self.group_len()]);
             return self
                 .kernels
-                .winograd_weight(x, grid, dy, channels, work, dw);
+                .winograd_weight(x, grid, dy, channels, work, (dw, sums));
         }
         if geometry.is_depthwise() {
-            self.kernels
-                .depthwise_weight(seen.values, grid, seen.taps, dy, output.channels, dw);
-            return;
+            let (x, dw) = (seen.values, (dw, sums));
+            return self
+                .kernels
+                .depthwise_weight(x, grid, seen.taps, dy, output.channels, dw);
         }
         for (group, dw) in dw.chunks_exact_mut(self.group_len()).enumerate() {
             let x = &seen.values[group * geometry.inputs_per_group()..];
             let dy = &dy[group * geometry.outputs_per_group()..];
             let outputs = geometry.outputs_per_group();
             self.kernels
-                .conv_weight(x, grid, seen.taps, dy, outputs, dw);
+                .conv_weight(x, grid, seen.taps, dy, outputs, (dw, sums));
         }
     }
 
@@ -399,9 +400,9 @@ impl ConvGradient {
                 segment_stride: 0,
                 run,
             };
-            dw.fill(0.0);
+            let x = &x[index * DENSE_INPUTS..];
             self.kernels
-                .conv_weight(&x[index * DENSE_INPUTS..], grid, taps, dy, outputs, dw);
+                .conv_weight(x, grid, taps, dy, outputs, (dw, Sums::Write));
         });
     }
 
@@ -573,11 +574,10 @@ impl Phase {
                     });
                 }
             }
-            PhaseFilters::Tiled(packed) => packed.pack(|place, output, row| {
-                let column = &weights[kernel_index(place) * inputs * outputs + output..];
-                for (to, &weight) in row.iter_mut().zip(column.iter().step_by(outputs)) {
-                    *to = weight;
-                }
+            // Outputs are what the gradient of the input is made of.
+            PhaseFilters::Tiled(packed) => packed.pack(Order::ByOutput, |place| {
+                let len = inputs * outputs;
+                &weights[kernel_index(place) * len..][..len]
             }),
             PhaseFilters::Depthwise(packed) => packed.pack(|place, row| {
                 row.copy_from_slice(&weights[kernel_index(place) * outputs..][..outputs]);

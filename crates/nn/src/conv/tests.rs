@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{ConvGradient, Convolution};
 use crate::graph::ConvGeometry;
-use crate::kernels::{Finish, Kernels};
+use crate::kernels::{Finish, Kernels, Sums};
 use crate::random::Random;
 use crate::view::View;
 use crate::{Padding, Shape};
@@ -132,12 +132,13 @@ fn check_gradients(kernels: &'static Kernels, geometry: ConvGeometry) {
     let twice: Vec<f64> = dx.iter().map(|value| 2.0 * value).collect();
     assert_close("added input gradient", kernels, &found, &twice);
 
-    let mut partials = vec![0.0; 2 * gradient.padded_weights_len()];
+    let mut partials = vec![f32::NAN; 2 * gradient.padded_weights_len()];
     for partial in partials.chunks_exact_mut(gradient.padded_weights_len()) {
         // Not between the two rows of a pair.
         let half = (output.height / 2).next_multiple_of(2) % output.height;
-        for rows in [0..half, half..output.height] {
-            gradient.weights(View::plain(&x), rows, &frame, &mut scratch, partial);
+        for (rows, sums) in [(0..half, Sums::Write), (half..output.height, Sums::Add)] {
+            let dw = (&mut *partial, sums);
+            gradient.weights(View::plain(&x), rows, &frame, &mut scratch, dw);
         }
     }
     let partials = gradient.join(&mut partials);

@@ -5,7 +5,7 @@
 
 use super::Kernels;
 use super::depthwise::WeightSteps;
-use super::tile::{ConvCall, Finish, Taps, WeightCall};
+use super::tile::{ConvCall, Finish, Sums, Taps, WeightCall};
 use crate::buffer::Buffer;
 
 /// How the pixels of a result lie in its slice, and where each begins to see.
@@ -196,7 +196,7 @@ impl Kernels {
         }
     }
 
-    /// Adds to `dw` the gradient of a convolution's weights, from one image.
+    /// Writes to `dw`, or adds to it, the gradient of a convolution's weights from one image.
     ///
     /// # Shapes
     ///
@@ -215,10 +215,10 @@ impl Kernels {
         taps: Taps,
         dy: &[f32],
         outputs: usize,
-        dw: &mut [f32],
+        (dw, sums): (&mut [f32], Sums),
     ) {
         if grid.is_empty() {
-            return;
+            return sums.end_empty(dw);
         }
         let padded = outputs.next_multiple_of(self.lanes);
         let (last_x, last_dy) = grid.last();
@@ -252,6 +252,7 @@ impl Kernels {
                             columns: grid.columns,
                             dw: dw[(run * taps.run + tap) * padded + panel.first..].as_mut_ptr(),
                             dw_tap: padded,
+                            adds: sums == Sums::Add || row > 0,
                         };
                         // SAFETY: `Kernels` exist only for processors that have the instructions.
                         // The assertions above bound what the last pixel sees at the last tap and
@@ -384,7 +385,8 @@ impl Kernels {
         }
     }
 
-    /// Adds to `dw` the gradient of a depthwise convolution's weights, from one image.
+    /// Writes to `dw`, or adds to it, the gradient of a depthwise convolution's weights from
+    /// one image.
     ///
     /// # Shapes
     ///
@@ -401,10 +403,10 @@ impl Kernels {
         taps: Taps,
         dy: &[f32],
         channels: usize,
-        dw: &mut [f32],
+        (dw, sums): (&mut [f32], Sums),
     ) {
         if grid.is_empty() {
-            return;
+            return sums.end_empty(dw);
         }
         let padded = channels.next_multiple_of(self.lanes);
         let (last_x, last_dy) = grid.last();
@@ -439,6 +441,7 @@ impl Kernels {
                             columns: grid.columns,
                             dw: dw[weight..].as_mut_ptr(),
                             dw_tap: padded,
+                            adds: sums == Sums::Add || row > 0,
                         };
                         // SAFETY: as in `conv_weight`, with whole vectors of `x` as well.
                         unsafe { self.depthwise_weight[n_taps - 1](&call, taps.segment_stride) };

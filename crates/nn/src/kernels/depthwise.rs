@@ -61,7 +61,8 @@ pub(super) struct WeightSteps {
 /// A [`conv`] with its instructions and pixels chosen.
 pub(super) type DepthwiseTile = unsafe fn(&ConvCall, WeightSteps);
 
-/// `dw[t][c] += Σ x[pixel + t · tap][c] · dy[pixel][c]` for `T` taps and one vector of channels.
+/// `dw[t][c] = Σ x[pixel + t · tap][c] · dy[pixel][c]`, or `+=` if it [adds](WeightCall::adds),
+/// for `T` taps and one vector of channels.
 ///
 /// # Safety
 ///
@@ -87,7 +88,12 @@ pub(super) unsafe fn weight<S: Simd, const T: usize>(call: &WeightCall, x_tap: u
         }
         for (t, &sum) in sums.iter().enumerate() {
             let to = call.dw.add(t * call.dw_tap);
-            S::store(S::add(S::load(to), sum), to);
+            let sum = if call.adds {
+                S::add(S::load(to), sum)
+            } else {
+                sum
+            };
+            S::store(sum, to);
         }
     }
 }

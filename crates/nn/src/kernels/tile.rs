@@ -152,6 +152,24 @@ pub(super) unsafe fn finish_vector<S: Simd>(sum: S::Vector, n: usize, y: *mut f3
     }
 }
 
+/// What becomes of the sums of a weight gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sums {
+    /// They are the result, whatever was there.
+    Write,
+    /// They are added to what is there.
+    Add,
+}
+
+impl Sums {
+    /// Leaves the sums of nothing.
+    pub(super) fn end_empty(self, dw: &mut [f32]) {
+        if self == Self::Write {
+            dw.fill(0.0);
+        }
+    }
+}
+
 /// The pointers of one tile of a weight gradient.
 pub(super) struct WeightCall {
     /// What the first pixel sees at the first tap of the tile.
@@ -167,12 +185,15 @@ pub(super) struct WeightCall {
     /// For each tap of the tile, one sum per channel, whole vectors.
     pub(super) dw: *mut f32,
     pub(super) dw_tap: usize,
+    /// Whether the sums are added to what is there, or take its place.
+    pub(super) adds: bool,
 }
 
 /// A [`weight`] with its instructions, taps and vectors chosen.
 pub(super) type WeightTile = unsafe fn(&WeightCall);
 
-/// `dw[t][c] += Σ x[pixel + t] · dy[pixel][c]` for `T` consecutive taps and `V` vectors of channels.
+/// `dw[t][c] = Σ x[pixel + t] · dy[pixel][c]`, or `+=` if it [adds](WeightCall::adds), for `T`
+/// consecutive taps and `V` vectors of channels.
 ///
 /// # Safety
 ///
@@ -205,7 +226,12 @@ pub(super) unsafe fn weight<S: Simd, const T: usize, const V: usize>(call: &Weig
         for (t, sum) in sums.iter().enumerate() {
             for (v, &sum) in sum.iter().enumerate() {
                 let to = call.dw.add(t * call.dw_tap + v * S::LANES);
-                S::store(S::add(S::load(to), sum), to);
+                let sum = if call.adds {
+                    S::add(S::load(to), sum)
+                } else {
+                    sum
+                };
+                S::store(sum, to);
             }
         }
     }

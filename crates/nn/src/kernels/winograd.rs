@@ -10,10 +10,12 @@
 //! The products are those of [`super::conv`]; the transforms are here, a vector of
 //! channels at a time.
 
+use rayon::prelude::*;
+
 use super::Kernels;
 use super::conv::{Grid, PackedWeights};
 use super::simd::Simd;
-use super::tile::{Finish, Taps, finish_vector};
+use super::tile::{Finish, Sums, Taps, finish_vector};
 use crate::buffer::Buffer;
 
 /// Values that a transformed tile has.
@@ -46,42 +48,46 @@ impl WinogradWeights {
         }
     }
 
-    /// Takes over weights: `weight(tap, input, row)` writes those of all outputs, for the
-    /// nine taps row by row.
-    pub(crate) fn pack(&mut self, weight: impl Fn(usize, usize, &mut [f32])) {
-        let mut taps = vec![0.0; 9 * self.outputs];
-        let mut transformed = vec![0.0; FREQUENCIES * self.inputs * self.outputs];
+    /// Takes over weights: `tap` gives those of each of the nine taps row by row, all
+    /// inputs with all outputs.
+    pub(crate) fn pack<'w>(&mut self, order: Order, tap: impl Fn(usize) -> &'w [f32] + Sync) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        for input in 0..inputs {
-            for (tap, row) in taps.chunks_exact_mut(outputs).enumerate() {
-                weight(tap, input, row);
-            }
-            for frequency in 0..FREQUENCIES {
-                let at = (frequency * inputs + input) * outputs;
-                let row = &mut transformed[at..at + outputs];
-                let (down, across) = (FILTERS[frequency / 4], FILTERS[frequency % 4]);
-                for (tap, taps) in taps.chunks_exact(outputs).enumerate() {
-                    let share = down[tap / 3] * across[tap % 3];
-                    if share != 0.0 {
-                        for (sum, weight) in row.iter_mut().zip(taps) {
-                            *sum += share * weight;
-                        }
-                    }
+        let frequencies = self.frequencies.par_iter_mut().enumerate();
+        let room = || vec![0.0; inputs * outputs];
+        frequencies.for_each_init(room, |matrix, (frequency, packed)| {
+            matrix.fill(0.0);
+            for (index, share) in taps_of_frequency(frequency) {
+                for (sum, weight) in matrix.iter_mut().zip(tap(index)) {
+                    *sum += share * weight;
                 }
             }
-        }
-        let matrices = transformed.chunks_exact(inputs * outputs);
-        for (packed, matrix) in self.frequencies.iter_mut().zip(matrices) {
-            packed.pack(|input, first, row| {
-                row.copy_from_slice(&matrix[input * outputs + first..][..row.len()]);
+            packed.pack(|input, first, row| match order {
+                Order::ByInput => {
+                    row.copy_from_slice(&matrix[input * outputs + first..][..row.len()]);
+                }
+                Order::ByOutput => {
+                    let column = matrix[first * inputs + input..].iter().step_by(inputs);
+                    for (to, &weight) in row.iter_mut().zip(column) {
+                        *to = weight;
+                    }
+                }
             });
-        }
+        });
     }
 
     /// Takes over the bias.
     pub(crate) fn set_bias(&mut self, bias: &[f32]) {
         self.bias.copy_from_slice(bias);
     }
+}
+
+/// How the weights of one tap lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Order {
+    /// `[input, output]`
+    ByInput,
+    /// `[output, input]`
+    ByOutput,
 }
 
 /// What four frequencies are made of three weights in a line.
@@ -376,9 +382,9 @@ impl Kernels {
         }
     }
 
-    /// Adds to `sums`, `[frequency, input, output]`, the gradient of the transformed
-    /// weights of [`Kernels::winograd`] from one image; [`shares_of_tap`] says how that of the
-    /// weights follows.
+    /// Writes to `dw`, `[frequency, input, output]`, or adds to it, the gradient of the
+    /// transformed weights of [`Kernels::winograd`] from one image; [`shares_of_tap`] says how
+    /// that of the weights follows.
     ///
     /// # Shapes
     ///
@@ -388,7 +394,7 @@ impl Kernels {
     ///
     /// # Panics
     ///
-    /// As there, with [`weight_scratch_len`] and `FREQUENCIES · inputs · outputs` sums.
+    /// As there, with [`weight_scratch_len`] and `FREQUENCIES · inputs · outputs` values of `dw`.
     pub(crate) fn winograd_weight(
         &self,
         x: &[f32],
@@ -396,10 +402,10 @@ impl Kernels {
         dy: &[f32],
         (inputs, outputs): (usize, usize),
         scratch: &mut [f32],
-        sums: &mut [f32],
+        (dw, sums): (&mut [f32], Sums),
     ) {
         if grid.rows == 0 || grid.columns == 0 {
-            return;
+            return sums.end_empty(dw);
         }
         self.check_sight(x, grid, inputs);
         let [rows, columns] = [grid.rows, grid.columns].map(|n| n.next_multiple_of(2));
@@ -409,7 +415,7 @@ impl Kernels {
             "a pixel lies beyond the gradient"
         );
         assert!(self.tiles_channels(inputs, outputs), "whole vectors");
-        assert_eq!(sums.len(), FREQUENCIES * inputs * outputs, "room for all");
+        assert_eq!(dw.len(), FREQUENCIES * inputs * outputs, "room for all");
         let tiles = Tiles {
             rows_at_once: rows / 2,
             ..Tiles::of(grid.rows, grid.columns)
@@ -442,10 +448,10 @@ impl Kernels {
         let frequencies = seen
             .chunks_exact(n_tiles * inputs)
             .zip(spread.chunks_exact(n_tiles * outputs))
-            .zip(sums.chunks_exact_mut(inputs * outputs));
-        for ((seen, spread), sums) in frequencies {
+            .zip(dw.chunks_exact_mut(inputs * outputs));
+        for ((seen, spread), dw) in frequencies {
             let grid = line(n_tiles, inputs, outputs);
-            self.conv_weight(seen, grid, run(inputs), spread, outputs, sums);
+            self.conv_weight(seen, grid, run(inputs), spread, outputs, (dw, sums));
         }
     }
 
@@ -517,8 +523,16 @@ fn run(inputs: usize) -> Taps {
 
 /// The frequencies that the gradient of one of the nine taps is made of, and their shares.
 pub(crate) fn shares_of_tap(tap: usize) -> impl Iterator<Item = (usize, f32)> {
-    let share =
-        move |frequency: usize| FILTERS[frequency / 4][tap / 3] * FILTERS[frequency % 4][tap % 3];
-    let shares = (0..FREQUENCIES).map(move |frequency| (frequency, share(frequency)));
+    let shares = (0..FREQUENCIES).map(move |frequency| (frequency, share(tap, frequency)));
     shares.filter(|(_, share)| *share != 0.0)
+}
+
+/// The taps that a frequency is made of, and their shares.
+fn taps_of_frequency(frequency: usize) -> impl Iterator<Item = (usize, f32)> {
+    let shares = (0..9).map(move |tap| (tap, share(tap, frequency)));
+    shares.filter(|(_, share)| *share != 0.0)
+}
+
+fn share(tap: usize, frequency: usize) -> f32 {
+    FILTERS[frequency / 4][tap / 3] * FILTERS[frequency % 4][tap % 3]
 }

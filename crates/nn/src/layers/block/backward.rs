@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::source::Source;
 use super::{BlockState, ConvState, max_chunks};
 use crate::Network;
-use crate::kernels::{Finish, period};
+use crate::kernels::{Finish, Sums, period};
 use crate::layers::norm::{NormState, fold};
 use crate::layers::{Arrival, Context, MAX_CHUNKS, chunk_len};
 use crate::scratch::{Buffers, Lengths};
@@ -317,11 +317,12 @@ impl ImagePass<'_> {
             row: self.source.row_len(),
             sums: period(self.source.raw_shape.channels),
         };
-        dw.fill(0.0);
         self.context.scratch.with(lengths, |mut scratch| {
             scratch.sums[0].fill(0.0);
             gradient.fill_border(scratch.frame);
             for (index, image) in input.values.chunks_exact(input_len).enumerate() {
+                let sums = if index == 0 { Sums::Write } else { Sums::Add };
+                let dw = (&mut *dw, sums);
                 self.run_image(first + index, input.part(image), &mut scratch, dw);
                 if let Some((dx, arrival)) = &mut dx {
                     let dx = &mut dx[index * input_len..(index + 1) * input_len];
@@ -334,7 +335,13 @@ impl ImagePass<'_> {
 
     /// Works out the gradient of one image's result and from it those of the weights,
     /// a few rows at a time, so that they are still in the cache.
-    fn run_image(&self, image: usize, input: View<'_>, scratch: &mut Buffers<'_>, dw: &mut [f32]) {
+    fn run_image(
+        &self,
+        image: usize,
+        input: View<'_>,
+        scratch: &mut Buffers<'_>,
+        (dw, mut sums): (&mut [f32], Sums),
+    ) {
         let n_rows = self.source.raw_shape.height;
         let band = self.gradient.rows_at_a_time();
         for start in (0..n_rows).step_by(band) {
@@ -346,6 +353,7 @@ impl ImagePass<'_> {
                     self.context.kernels.sum(values, scratch.sums[0]);
                 }
             }
+            let dw = (&mut *dw, std::mem::replace(&mut sums, Sums::Add));
             self.gradient
                 .weights(input, rows, scratch.frame, scratch.image, dw);
         }
