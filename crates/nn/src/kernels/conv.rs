@@ -135,6 +135,14 @@ fn pieces(n: usize, largest: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
+/// The same pieces, those of one length together: `(start, length, how many)`.
+fn runs_of_pieces(n: usize, largest: usize) -> [(usize, usize, usize); 2] {
+    let count = n.div_ceil(largest);
+    let (length, longer) = (n / count, n % count);
+    let start = longer * (length + 1);
+    [(0, length + 1, longer), (start, length, count - longer)]
+}
+
 impl Kernels {
     /// The convolution of a grid of pixels with all outputs of one group.
     ///
@@ -172,10 +180,14 @@ impl Kernels {
         for row in 0..grid.rows {
             for panel in panels(weights.outputs, weights.lanes) {
                 let tiles = self.conv[panel.vectors - 1];
-                for (column, pixels) in pieces(grid.columns, tiles.len()) {
+                for (column, pixels, n_tiles) in runs_of_pieces(grid.columns, tiles.len()) {
+                    if n_tiles == 0 {
+                        continue;
+                    }
                     let from = row * grid.x_row + column * grid.x_column;
                     let to = row * grid.y_row + column * grid.y_column + panel.first;
                     let call = ConvCall {
+                        n_tiles,
                         x: x[from..].as_ptr(),
                         x_pixel: grid.x_column,
                         taps,
@@ -360,27 +372,26 @@ impl Kernels {
         };
 
         for row in 0..grid.rows {
-            for first in (0..channels).step_by(self.lanes) {
-                for (column, pixels) in pieces(grid.columns, self.depthwise.len()) {
-                    let from = row * grid.x_row + column * grid.x_column + first;
-                    let to = row * grid.y_row + column * grid.y_column + first;
-                    let call = ConvCall {
-                        x: x[from..].as_ptr(),
-                        x_pixel: grid.x_column,
-                        taps,
-                        weights: weights.values[seen.first * padded + first..].as_ptr(),
-                        bias: weights.bias[first..].as_ptr(),
-                        y: y[to..].as_mut_ptr(),
-                        y_pixel: grid.y_column,
-                        last: self.lanes.min(channels - first),
-                        finish,
-                    };
-                    // SAFETY: `Kernels` exist only for processors that have the instructions. The
-                    // assertions above bound the whole vectors that the last pixel sees and where
-                    // it lies, and all others come before it; the last bounds the weights of the
-                    // last tap. Weights and bias have padded rows.
-                    unsafe { self.depthwise[pixels - 1](&call, steps) };
-                }
+            for (column, pixels) in pieces(grid.columns, self.depthwise.len()) {
+                let from = row * grid.x_row + column * grid.x_column;
+                let to = row * grid.y_row + column * grid.y_column;
+                let call = ConvCall {
+                    n_tiles: padded / self.lanes,
+                    x: x[from..].as_ptr(),
+                    x_pixel: grid.x_column,
+                    taps,
+                    weights: weights.values[seen.first * padded..].as_ptr(),
+                    bias: weights.bias.as_ptr(),
+                    y: y[to..].as_mut_ptr(),
+                    y_pixel: grid.y_column,
+                    last: channels + self.lanes - padded,
+                    finish,
+                };
+                // SAFETY: `Kernels` exist only for processors that have the instructions. The
+                // assertions above bound the whole vectors that the last pixel sees and where
+                // it lies, and all others come before it; the last bounds the weights of the
+                // last tap. Weights and bias have padded rows.
+                unsafe { self.depthwise[pixels - 1](&call, steps) };
             }
         }
     }

@@ -6,7 +6,9 @@
 use super::simd::Simd;
 use super::tile::{ConvCall, WeightCall, finish_vector};
 
-/// `y[p][c] = bias[c] + Σ taps[p][c] · weights[c]` for `P` pixels and one vector of channels.
+/// `y[p][c] = bias[c] + Σ taps[p][c] · weights[c]` for `P` pixels and one vector of channels
+/// in each tile: all channels of a few pixels are still in the cache when the next pixels
+/// see some of them again.
 ///
 /// A tap is a whole pixel here: the run of [`super::tile::Taps`] is 1, and the
 /// weights of one tap are `steps.tap` values after those of the one before, those
@@ -14,39 +16,44 @@ use super::tile::{ConvCall, WeightCall, finish_vector};
 ///
 /// # Safety
 ///
-/// The processor has the instructions of `S`; `x` is readable for one vector at
-/// each tap of `P` pixels, `weights` and `bias` for one vector (per tap), and `y`
-/// is writable for `last` values of `P` pixels.
+/// The processor has the instructions of `S`; `x` is readable for `n_tiles` vectors at
+/// each tap of `P` pixels, `weights` and `bias` for as many (per tap), and `y` is writable
+/// for all but the last of them and `last` values of `P` pixels.
 #[inline(always)]
 pub(super) unsafe fn conv<S: Simd, const P: usize>(call: &ConvCall, steps: WeightSteps) {
     let ConvCall {
-        x,
+        n_tiles,
         x_pixel,
         taps,
-        bias,
-        y,
         y_pixel,
-        last,
         finish,
         ..
     } = *call;
     // SAFETY: the loops stay within the extents that this function's contract names.
     unsafe {
-        let mut sums = [S::load(bias); P];
-        for row in 0..taps.rows {
-            let mut seen = x.add(row * taps.row_stride);
-            let mut weights = call.weights.add(row * steps.row);
-            for _ in 0..taps.segments {
-                let w = S::load(weights);
-                for (p, sum) in sums.iter_mut().enumerate() {
-                    *sum = S::fma(S::load(seen.add(p * x_pixel)), w, *sum);
+        for tile in 0..n_tiles {
+            let channel = tile * S::LANES;
+            let mut sums = [S::load(call.bias.add(channel)); P];
+            for row in 0..taps.rows {
+                let mut seen = call.x.add(row * taps.row_stride + channel);
+                let mut weights = call.weights.add(row * steps.row + channel);
+                for _ in 0..taps.segments {
+                    let w = S::load(weights);
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        *sum = S::fma(S::load(seen.add(p * x_pixel)), w, *sum);
+                    }
+                    seen = seen.wrapping_add(taps.segment_stride);
+                    weights = weights.wrapping_add(steps.tap);
                 }
-                seen = seen.wrapping_add(taps.segment_stride);
-                weights = weights.wrapping_add(steps.tap);
             }
-        }
-        for (p, &sum) in sums.iter().enumerate() {
-            finish_vector::<S>(sum, last, y.add(p * y_pixel), finish);
+            let n = if tile + 1 < n_tiles {
+                S::LANES
+            } else {
+                call.last
+            };
+            for (p, &sum) in sums.iter().enumerate() {
+                finish_vector::<S>(sum, n, call.y.add(p * y_pixel + channel), finish);
+            }
         }
     }
 }

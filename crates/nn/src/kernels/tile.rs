@@ -47,8 +47,11 @@ pub(crate) enum Finish {
     Add,
 }
 
-/// The pointers of one tile of a convolution.
+/// The pointers of a row of tiles of a convolution.
 pub(super) struct ConvCall {
+    /// Tiles of the same channels, each next to the pixels of the one before; in depthwise
+    /// convolutions of the same pixels, each next to the channels of the one before.
+    pub(super) n_tiles: usize,
     /// What the first pixel sees first.
     pub(super) x: *const f32,
     /// From what one pixel sees to what the next sees.
@@ -60,7 +63,7 @@ pub(super) struct ConvCall {
     pub(super) bias: *const f32,
     pub(super) y: *mut f32,
     pub(super) y_pixel: usize,
-    /// Channels in the last vector of the tile.
+    /// Channels in the last vector.
     pub(super) last: usize,
     pub(super) finish: Finish,
 }
@@ -68,21 +71,33 @@ pub(super) struct ConvCall {
 /// A [`conv`] with its instructions, pixels and vectors chosen.
 pub(super) type ConvTile = unsafe fn(&ConvCall);
 
-/// `y[p][c] = bias[c] + Σ taps[p] · weights[c]` for `P` pixels and `V` vectors of channels.
+/// `y[p][c] = bias[c] + Σ taps[p] · weights[c]` for `P` pixels of each tile and `V` vectors
+/// of channels.
 ///
 /// # Safety
 ///
-/// The processor has the instructions of `S`; `x` is readable as far as `P` pixels
-/// see, `weights` and `bias` for `V` vectors (per tap), and `y` is writable for `P`
-/// pixels of `V - 1` vectors and `last` values.
+/// The processor has the instructions of `S`; `x` is readable as far as the pixels of
+/// all tiles see, `weights` and `bias` for `V` vectors (per tap), and `y` is writable for
+/// those pixels, `V - 1` vectors and `last` values each.
 #[inline(always)]
 pub(super) unsafe fn conv<S: Simd, const P: usize, const V: usize>(call: &ConvCall) {
+    for tile in 0..call.n_tiles {
+        // SAFETY: the caller's.
+        unsafe { conv_tile::<S, P, V>(call, tile * P) };
+    }
+}
+
+/// One tile of [`conv`], which begins with so many pixels after the first.
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)]
+unsafe fn conv_tile<S: Simd, const P: usize, const V: usize>(call: &ConvCall, first: usize) {
     let ConvCall {
-        x,
         x_pixel,
         taps,
         bias,
-        y,
         y_pixel,
         last,
         finish,
@@ -91,6 +106,7 @@ pub(super) unsafe fn conv<S: Simd, const P: usize, const V: usize>(call: &ConvCa
     let mut weights = call.weights;
     // SAFETY: the loops stay within the extents that this function's contract names.
     unsafe {
+        let (x, y) = (call.x.add(first * x_pixel), call.y.add(first * y_pixel));
         let mut sums = [[S::splat(0.0); V]; P];
         for v in 0..V {
             let start = S::load(bias.add(v * S::LANES));
