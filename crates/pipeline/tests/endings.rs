@@ -12,16 +12,7 @@ use biophony_pipeline::{
     BoxError, Conclusion, FinishedRun, Hook, Json, Pipeline, PipelineError, Reuse, RunState,
     SourceFolder,
 };
-use common::{Bench, check_states, constant_step, number_step};
-
-/// The run that failed, and what its error says with all causes.
-fn failure(outcome: Result<FinishedRun, PipelineError>) -> (String, String) {
-    let error = outcome.err().expect("fails");
-    let PipelineError::StepFailed { run, source, .. } = &error else {
-        panic!("{error}")
-    };
-    (run.to_string(), format!("{error}: {source}"))
-}
+use common::{Bench, check_states, constant_step, failure, number_step};
 
 #[test]
 fn a_step_is_not_tried_again_beside_an_attempt_that_still_works() {

@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use biophony_pipeline::{Json, Output, Pipeline, PipelineError, RunOptions, RunRecord, Store};
+use biophony_pipeline::{
+    FinishedRun, Json, Output, Pipeline, PipelineError, RunOptions, RunRecord, Store,
+};
 
 /// A fresh folder, with a store in `home`.
 pub(crate) struct Bench {
@@ -38,6 +40,15 @@ impl Bench {
         options.workers = 2;
         options
     }
+}
+
+/// The run that failed, and what its error says with all causes.
+pub(crate) fn failure(outcome: Result<FinishedRun, PipelineError>) -> (String, String) {
+    let error = outcome.err().expect("fails");
+    let PipelineError::StepFailed { run, source, .. } = &error else {
+        panic!("{error}")
+    };
+    (run.to_string(), format!("{error}: {source}"))
 }
 
 /// A step that makes a number.
