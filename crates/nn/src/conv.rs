@@ -6,6 +6,7 @@
 
 mod borders;
 mod gradient;
+mod phases;
 #[cfg(test)]
 mod tests;
 

@@ -126,21 +126,18 @@ fn panels(outputs: usize, lanes: usize) -> impl Iterator<Item = Panel> {
 /// Cuts `n` into as few pieces of at most `largest` as possible, as even as
 /// possible: `(start, length)`.
 fn pieces(n: usize, largest: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = n.div_ceil(largest);
-    let mut start = 0;
-    (0..count).map(move |index| {
-        let length = (n - start).div_ceil(count - index);
-        start += length;
-        (start - length, length)
-    })
+    runs_of_pieces(n, largest)
+        .flat_map(|(start, length, count)| (0..count).map(move |i| (start + i * length, length)))
 }
 
 /// The same pieces, those of one length together: `(start, length, how many)`.
-fn runs_of_pieces(n: usize, largest: usize) -> [(usize, usize, usize); 2] {
-    let count = n.div_ceil(largest);
+fn runs_of_pieces(n: usize, largest: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let count = n.div_ceil(largest).max(1);
     let (length, longer) = (n / count, n % count);
     let start = longer * (length + 1);
-    [(0, length + 1, longer), (start, length, count - longer)]
+    let runs = [(0, length + 1, longer), (start, length, count - longer)];
+    runs.into_iter()
+        .filter(|&(_, length, count)| length > 0 && count > 0)
 }
 
 impl Kernels {
@@ -181,9 +178,6 @@ impl Kernels {
             for panel in panels(weights.outputs, weights.lanes) {
                 let tiles = self.conv[panel.vectors - 1];
                 for (column, pixels, n_tiles) in runs_of_pieces(grid.columns, tiles.len()) {
-                    if n_tiles == 0 {
-                        continue;
-                    }
                     let from = row * grid.x_row + column * grid.x_column;
                     let to = row * grid.y_row + column * grid.y_column + panel.first;
                     let call = ConvCall {

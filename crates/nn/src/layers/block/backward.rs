@@ -322,8 +322,8 @@ impl ImagePass<'_> {
             gradient.fill_border(scratch.frame);
             for (index, image) in input.values.chunks_exact(input_len).enumerate() {
                 let sums = if index == 0 { Sums::Write } else { Sums::Add };
-                let dw = (&mut *dw, sums);
-                self.run_image(first + index, input.part(image), &mut scratch, dw);
+                let image = input.part(image);
+                self.run_image(first + index, image, &mut scratch, (&mut *dw, sums));
                 if let Some((dx, arrival)) = &mut dx {
                     let dx = &mut dx[index * input_len..(index + 1) * input_len];
                     gradient.input(scratch.frame, scratch.image, dx, finish(*arrival));
@@ -340,7 +340,7 @@ impl ImagePass<'_> {
         image: usize,
         input: View<'_>,
         scratch: &mut Buffers<'_>,
-        (dw, mut sums): (&mut [f32], Sums),
+        (dw, sums): (&mut [f32], Sums),
     ) {
         let n_rows = self.source.raw_shape.height;
         let band = self.gradient.rows_at_a_time();
@@ -353,7 +353,7 @@ impl ImagePass<'_> {
                     self.context.kernels.sum(values, scratch.sums[0]);
                 }
             }
-            let dw = (&mut *dw, std::mem::replace(&mut sums, Sums::Add));
+            let dw = (&mut *dw, if start == 0 { sums } else { Sums::Add });
             self.gradient
                 .weights(input, rows, scratch.frame, scratch.image, dw);
         }
