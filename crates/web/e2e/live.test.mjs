@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { browse, clipOf, cliAnswer, microphoneFile, screenshot, serve } from "./support.mjs";
+import { anotherVersion, browse, clipOf, cliAnswer, microphoneFile, screenshot, serve } from "./support.mjs";
 
 let server;
 let browser;
@@ -45,7 +45,7 @@ test("when another model is put into use, the listening page follows", async () 
   const before = await page.locator("#model-line .model-name").innerText();
   await page.click("#live");
   await page.waitForFunction(() => document.querySelector("#live-status").textContent === "Listening");
-  const version = await anotherVersion();
+  const version = await anotherVersion(server);
   await page.waitForFunction((version) => document.querySelector("#live-timeline")?.textContent.includes(`version ${version} answers`), version, { timeout: 20_000 });
   const after = await page.locator("#model-line .model-name").innerText();
   assert.notEqual(after, before);
@@ -53,18 +53,3 @@ test("when another model is put into use, the listening page follows", async () 
   assert.equal(await page.locator("#live-status").innerText(), "Listening");
   await page.context().close();
 });
-
-/** Registers the champion's files once more and puts that version into use, as any MLflow client would. */
-async function anotherVersion() {
-  const ask = async (method, path, body) => {
-    const response = await fetch(`${server.address}/api/2.0/mlflow/${path}`, { method, ...(body ? { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } } : {}) });
-    const told = await response.json();
-    assert.ok(response.ok, JSON.stringify(told));
-    return told;
-  };
-  const { model_version: champion } = await ask("GET", "registered-models/alias?name=biophony&alias=champion");
-  const { source, model_id } = champion;
-  const { model_version: copy } = await ask("POST", "model-versions/create", { name: "biophony", source, model_id });
-  await ask("POST", "registered-models/alias", { name: "biophony", alias: "champion", version: copy.version });
-  return copy.version;
-}

@@ -67,26 +67,20 @@ test("when the network is slower than the sound, nothing piles up: listening beg
 });
 
 test("sound that comes in a rush is dropped by the server, which tells of it", async () => {
-  const page = await browser.page();
-  let held = [];
-  let pass = () => undefined;
-  // A network that stands still for a while and then delivers all at once.
-  await page.routeWebSocket(/api\/v1\/live/, (near) => {
-    const far = near.connectToServer();
-    near.onMessage((message) => (held ? held.push(message) : far.send(message)));
-    pass = () => {
-      // Over and over, so that it is more than the server has room for.
-      for (let round = 0; round < 40; round += 1) for (const message of held) far.send(message);
-      held = undefined;
-    };
-  });
-  await page.goto(`${server.address}/#live`);
-  await page.click("#live");
-  await isSaid(page, "#live-status", "Listening");
-  await page.waitForTimeout(3000);
-  pass();
+  const line = await wire(server.address);
+  const page = await listen(line.address);
+  await heardAfter(page, 1);
+  // Twice what the server has room for, so that it cannot hear the half of it meanwhile.
+  const deliver = line.hold();
+  const from = await clock(page);
+  await page.waitForFunction((until) => {
+    const [minutes, seconds] = document.querySelector("#live-clock").textContent.split(":").map(Number);
+    return 60 * minutes + seconds > until;
+  }, from + 20);
+  deliver();
   await isSaid(page, "#live-dropped", "left out");
   assert.ok(parseFloat(await page.locator("#live-dropped").innerText()) > 1);
   assert.equal(await page.locator("#live-status").innerText(), "Listening");
   await page.context().close();
+  line.close();
 });

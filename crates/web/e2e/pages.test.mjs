@@ -132,12 +132,41 @@ test("who is asked for a token can give it, and is told when it is wrong", async
     assert.deepEqual(await serious(page), []);
   }
   await screenshot(page, "login");
+  // Every page says who one is, and has the way out.
+  await page.goto(`${guarded.address}/runs`);
+  const head = page.locator(".masthead-tools");
+  assert.equal(await head.getByRole("link").innerText(), "Viewer");
+  await screenshot(page, "runs-viewer");
   // A viewer looks and classifies; what changes something is refused in words.
   await page.goto(guarded.address);
   await page.setInputFiles("#files", clipOf("owl"));
   await page.waitForSelector(".answer");
   await page.getByRole("button", { name: /^(Correct|It is Owl)$/ }).click();
   await page.getByText(/viewer/).first().waitFor();
+  await page.goto(`${guarded.address}/models`);
+  assert.equal(await page.getByRole("button", { name: /Put into use|Roll back/ }).count(), 0);
+  await head.getByRole("button", { name: "Log out" }).click();
+  await page.waitForURL("**/login*");
+  assert.equal(await head.getByRole("link").count(), 0, "nobody is logged in");
+  await page.goto(`${guarded.address}/runs`);
+  assert.equal(new URL(page.url()).pathname, "/login");
+  await page.getByLabel("Token").fill("0123456789abcdef-editor");
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/runs");
+  assert.equal(await head.getByRole("link").innerText(), "Editor");
+  // Who is shut out while the page is open is told so, by files and by live listening.
+  await page.goto(`${guarded.address}/#live`);
+  await page.waitForFunction(() => performance.getEntriesByName("usable").length > 0);
+  await page.context().clearCookies();
+  await page.click("#live");
+  await page.locator("#live-status", { hasText: "You are no longer logged in. Load this page again to log in." }).waitFor();
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.locator("#results .callout", { hasText: "You are no longer logged in." }).waitFor();
+  browser.problems.length = 0; // the browser itself tells of the refused WebSocket
+  // Where nobody is asked there is nobody to be.
+  await page.goto(`${server.address}/runs`);
+  assert.equal(await head.getByRole("link").count(), 0);
+  assert.equal(await page.getByRole("button", { name: "Log out" }).count(), 0);
   await page.context().close();
   await guarded.stop();
 });

@@ -40,12 +40,28 @@ export async function serve({ home: where = home, args = [] } = {}) {
   };
 }
 
-/** Tells the server something as an MLflow client would. */
+/** Asks the server, or tells it something where there is a body, as an MLflow client would. */
 export async function tell(server, path, body) {
-  const response = await fetch(`${server.address}/api/2.0/mlflow/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  const told = await response.json();
-  assert.ok(response.ok, JSON.stringify(told));
-  return told;
+  const told = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const response = await fetch(`${server.address}/api/2.0/mlflow/${path}`, told);
+  const answer = await response.json();
+  assert.ok(response.ok, JSON.stringify(answer));
+  return answer;
+}
+
+/** Registers the champion's files once more; returns the version. */
+export async function registerAgain(server) {
+  const { model_version: champion } = await tell(server, "registered-models/alias?name=biophony&alias=champion");
+  const { source, model_id, run_id } = champion;
+  const { model_version: copy } = await tell(server, "model-versions/create", { name: "biophony", source, model_id, run_id });
+  return copy.version;
+}
+
+/** Registers the champion's files once more and puts that version into use. */
+export async function anotherVersion(server) {
+  const version = await registerAgain(server);
+  await tell(server, "registered-models/alias", { name: "biophony", alias: "champion", version });
+  return version;
 }
 
 /** A run of an MLflow client that has begun; returns its identifier. */
@@ -61,7 +77,7 @@ export const epoch = (server, run_id, step) => tell(server, "runs/log-batch", {
     .map(([key, value]) => ({ key, value, step, timestamp: Date.now() })),
 });
 
-/** A wire between a browser and the server, which can be cut, mended and stopped up. */
+/** A wire between a browser and the server, which can be cut, mended, held up and stopped up. */
 export async function wire(address) {
   const ends = new Set();
   let isCut = false;
@@ -88,6 +104,20 @@ export async function wire(address) {
     },
     mend() {
       isCut = false;
+    },
+    /** Keeps what comes for the server until the function that it returns delivers all of it at once. */
+    hold() {
+      const deliveries = [...ends].map(({ near, far }) => {
+        const held = [];
+        const keep = (bytes) => held.push(bytes);
+        near.unpipe(far).on("data", keep).resume();
+        return () => {
+          near.off("data", keep);
+          far.write(Buffer.concat(held));
+          near.pipe(far);
+        };
+      });
+      return () => deliveries.forEach((deliver) => deliver());
     },
     /** What was connected until now carries nothing more to the server. */
     stopUp() {

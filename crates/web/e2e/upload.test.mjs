@@ -1,9 +1,9 @@
 // Files: one, fifty, broken ones, examples, feedback, history, tables to download.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { browse, cliAnswer, clipOf, clips, heard, home, scratch, screenshot, serve } from "./support.mjs";
+import { browse, cliAnswer, clipOf, clips, heard, home, scratch, screenshot, serve, writeWav } from "./support.mjs";
 
 let server;
 let browser;
@@ -21,6 +21,9 @@ const open = async (options) => {
   await page.goto(server.address);
   return page;
 };
+
+/** What the head of the table says of all files. */
+const isSaid = (page, words) => page.waitForFunction((words) => document.querySelector(".results-title [role=status]")?.textContent === words, words, { timeout: 120_000 });
 
 test("one file is answered as the command line answers it, with windows on one time axis", async () => {
   const page = await open();
@@ -165,13 +168,82 @@ test("a busy server is asked again", async () => {
   await page.context().close();
 });
 
-test("an unreachable server is said in plain words", async () => {
+for (const n of [50, 300]) {
+  test(`${n} files, some of several megabytes, are all answered`, async () => {
+    const page = await open();
+    const [small, large] = [clips(), writeWav(join(scratch, "minute.wav"), new Float64Array(60 * 48_000).map((_, i) => Math.sin(i / 9) / 2), 48_000)];
+    await page.setInputFiles("#files", Array.from({ length: n }, (_, i) => (i % (n / 10) === 3 ? large : small[i % small.length])));
+    await isSaid(page, `${n} files · ${n} answered`);
+    assert.equal(await page.locator("td.failed, td.cancelled").count(), 0);
+    await page.context().close();
+  });
+}
+
+test("what a busy server refuses is asked again until it is answered, however often that is", async () => {
+  const page = await open();
+  const asked = new Map();
+  await page.route("**/api/v1/classify*", (route) => {
+    const name = new URL(route.request().url()).searchParams.get("filename");
+    asked.set(name, (asked.get(name) ?? 0) + 1);
+    if (asked.get(name) % 4 !== 0) return route.fulfill({ status: 503, headers: { "Retry-After": "0.1" }, json: { error: { code: "busy", message: "too much at once" } } });
+    return route.continue();
+  });
+  await page.setInputFiles("#files", clips().slice(0, 12));
+  await page.getByText("The server is busy; trying again…").first().waitFor();
+  await isSaid(page, "12 files · 12 answered");
+  assert.deepEqual([...new Set(asked.values())], [4]);
+  await page.context().close();
+});
+
+test("what is no sound is not asked about again, and nobody is told to try", async () => {
+  const page = await open();
+  const words = join(scratch, "poem.wav");
+  writeFileSync(words, "these are words, not sound");
+  let asked = 0;
+  page.on("request", (request) => (asked += request.url().includes("/api/v1/classify") ? 1 : 0));
+  await page.setInputFiles("#files", words);
+  const said = await page.locator("#results .callout").innerText();
+  assert.match(said, /no sound that can be read/);
+  assert.doesNotMatch(said, /`/);
+  assert.equal(await page.getByRole("button", { name: /Try again/ }).count(), 0);
+  assert.equal(asked, 1);
+  await page.context().close();
+});
+
+test("a server that is away for a moment costs no file, and one that stays away is said in plain words", async () => {
   const page = await open();
   await page.route("**/api/v1/classify*", (route) => route.abort());
-  await page.setInputFiles("#files", clipOf("owl"));
-  const words = await page.locator("#results .callout").innerText();
-  assert.match(words, /does not answer/);
-  browser.problems.length = 0; // the browser itself tells of the aborted request
+  await page.setInputFiles("#files", clips().slice(0, 6));
+  await page.getByText("The server does not answer; trying again…").first().waitFor();
+  await page.unroute("**/api/v1/classify*");
+  await isSaid(page, "6 files · 6 answered");
+  await page.reload();
+  await page.route("**/api/v1/classify*", (route) => route.abort());
+  await page.setInputFiles("#files", clips().slice(0, 6));
+  await isSaid(page, "6 files · 0 answered · 6 failed");
+  assert.match(await page.locator("td.failed").first().innerText(), /does not answer/);
+  await page.unroute("**/api/v1/classify*");
+  await page.getByRole("button", { name: "Try 6 again" }).click();
+  await isSaid(page, "6 files · 6 answered");
+  browser.problems.length = 0; // the browser itself tells of the aborted requests
+  await page.context().close();
+});
+
+test("of a folder the recordings are taken, and what lies beside them is told", async () => {
+  const page = await open();
+  const folder = join(scratch, "card");
+  mkdirSync(join(folder, "night"), { recursive: true });
+  copyFileSync(clipOf("owl"), join(folder, "night", "a.wav"));
+  copyFileSync(clipOf("frog"), join(folder, "b.wav"));
+  for (const name of ["notes.txt", "map.png", ".hidden.wav"]) writeFileSync(join(folder, name), "no sound");
+  await page.setInputFiles("#folder", folder);
+  await page.getByText("2 files of the folder are no recordings and were left out.").waitFor();
+  await isSaid(page, "2 files · 2 answered");
+  const empty = join(scratch, "empty");
+  mkdirSync(empty);
+  writeFileSync(join(empty, "notes.txt"), "no sound");
+  await page.setInputFiles("#folder", empty);
+  await page.getByText("There are no recordings in this folder.").waitFor();
   await page.context().close();
 });
 
@@ -199,7 +271,22 @@ test("history keeps answers and clips in this browser, and forgets them", async 
   await page.locator("#history .kept").first().click();
   await page.waitForSelector(".answer");
   assert.ok(await page.locator(".play").isEnabled(), "the clip was kept");
-  await page.getByRole("button", { name: "Forget all" }).click();
+  // A table of answers is not lost to one from earlier, which joins it.
+  await page.setInputFiles("#files", clips().slice(0, 5));
+  await isSaid(page, "5 files · 5 answered");
+  await page.locator("#history .kept", { hasText: clipOf("cricket").split("/").at(-1) }).click();
+  await page.waitForSelector("tr.unfolded .answer");
+  await isSaid(page, "6 files · 6 answered");
+  // What cannot be taken back is asked about first.
+  const clear = page.locator(".results-head button").last();
+  await clear.click();
+  assert.equal(await clear.innerText(), "Really clear 6?");
+  await clear.click();
+  await page.waitForSelector("#results", { state: "hidden" });
+  const forget = page.locator("#history .section-head button");
+  await forget.click();
+  assert.match(await forget.innerText(), /Really forget all \d+\?/);
+  await forget.click();
   await page.waitForSelector("#history", { state: "hidden" });
   await page.context().close();
 });

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use biophony_audio::AudioError;
+use biophony_audio::{AudioError, Seconds};
 use biophony_model::ModelError;
 use biophony_pipeline::PipelineError;
 use biophony_tracking::{ErrorCode, TrackingError};
@@ -193,9 +193,9 @@ impl From<AudioError> for ApiError {
         match error {
             AudioError::TooManyBytes { max_bytes, .. } => Self::TooLarge { max_bytes },
             AudioError::TooLong { max_duration, .. } => Self::TooLong(format!(
-                "the recording is longer than {:.0} seconds, the most that this server takes at \
-                 its sample rate; cut it into pieces, or use `biophony classify`",
-                max_duration.0
+                "the recording is longer than {}, the most that this server takes at its sample \
+                 rate; cut it into pieces, or use `biophony classify`",
+                length(max_duration)
             )),
             AudioError::Read { .. } | AudioError::Write { .. } => {
                 Self::Internal(with_causes(&error))
@@ -243,6 +243,16 @@ impl From<PipelineError> for ApiError {
     }
 }
 
+/// `90 seconds`, `10 minutes`, `2 min 55 s`.
+pub(crate) fn length(duration: Seconds) -> String {
+    let seconds = duration.0.round() as u64;
+    match (seconds / 60, seconds % 60) {
+        (0 | 1, _) => format!("{seconds} seconds"),
+        (minutes, 0) => format!("{minutes} minutes"),
+        (minutes, rest) => format!("{minutes} min {rest} s"),
+    }
+}
+
 /// An error with its causes, in one line.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -252,4 +262,21 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_said_as_people_say_them() {
+        for (seconds, expected) in [
+            (2.0, "2 seconds"),
+            (90.0, "90 seconds"),
+            (600.0, "10 minutes"),
+            (174.76, "2 min 55 s"),
+        ] {
+            assert_eq!(length(Seconds(seconds)), expected);
+        }
+    }
 }

@@ -29,7 +29,8 @@ pub struct Limits {
     pub workers: usize,
     /// Files that may wait to be classified; half of them of one client.
     pub queue: usize,
-    /// The bytes that all uploads may hold in memory together.
+    /// The bytes that all uploads may hold in memory together; room for two of
+    /// `max_bytes` at least.
     pub uploads_bytes: u64,
     /// How long an upload may wait for its share of that.
     pub patience: Duration,
@@ -59,7 +60,7 @@ impl Default for Limits {
             workers: 0,
             queue: 512,
             uploads_bytes: 256_000_000,
-            patience: Duration::from_secs(20),
+            patience: Duration::from_secs(50),
             upload_idle: Duration::from_secs(10),
             upload_total: Duration::from_secs(180),
             live_sessions: 16,

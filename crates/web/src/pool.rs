@@ -276,6 +276,20 @@ mod tests {
     }
 
     #[test]
+    fn on_a_single_core_long_work_is_done_and_quick_work_beside_it() {
+        let pool = pool(1, 10);
+        let gate = Arc::new(Barrier::new(3));
+        for lane in [Lane::Long, Lane::Quick] {
+            let held = Arc::clone(&gate);
+            assert!(push(&pool, lane, move || {
+                held.wait();
+            }));
+        }
+        assert_eq!(pool.load(), (0, 2), "neither waits");
+        gate.wait();
+    }
+
+    #[test]
     fn beyond_the_capacity_jobs_are_refused_and_a_panic_frees_its_place() {
         let pool = pool(2, 1);
         let gate = Arc::new(Barrier::new(2));

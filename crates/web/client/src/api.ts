@@ -7,6 +7,11 @@ export class ApiError extends Error {
     super(message);
   }
 
+  /** Whether the server does not answer to whoever asks here. */
+  get isRefusal(): boolean {
+    return this.status === 401 || this.status === 403;
+  }
+
   /** Whether the same question would be refused again, whatever happens meanwhile. */
   get isFinal(): boolean {
     const { status } = this;
@@ -102,11 +107,18 @@ function failure(status: number, body: string, retryAfter: string | null): ApiEr
   } catch {
     // Not ours: a proxy's page, most likely.
   }
-  if (told?.message) return new ApiError(told.code, sentence(plain(told.message)), seconds, status);
-  if (status === 401) return new ApiError("unauthenticated", "Please log in first.", undefined, status);
+  if (status === 401) return new ApiError("unauthenticated", "You are no longer logged in. Load this page again to log in.", undefined, status);
+  if (told?.message) return new ApiError(told.code, inWords(told), seconds, status);
   if (status === 413) return new ApiError("too_large", "The file is larger than this server takes.", undefined, status);
   if (status === 503) return new ApiError("busy", "The server is busy.", seconds ?? 1);
+  // A proxy that stands before a server which is not there.
+  if (status === 502 || status === 504) return new ApiError("unreachable", UNREACHABLE, undefined, status);
   return new ApiError("failed", `The server failed (status ${status}).`, undefined, status);
+}
+
+/** What the server says, for people. */
+export function inWords(told: Failure): string {
+  return sentence(plain(told.message));
 }
 
 /**

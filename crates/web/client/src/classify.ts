@@ -1,7 +1,7 @@
 // The classify page: joins the ways in (upload, recorder, live, examples), the
 // queue and what shows its answers.
 import { currentModel, ApiError, exampleClip, examples } from "./api";
-import { modelLink, modelName } from "./classify/answer";
+import { knownSounds, modelLink, modelName } from "./classify/answer";
 import { History, type Kept } from "./classify/history";
 import { newItem, Queue, type Item } from "./classify/items";
 import { refusal } from "./classify/limits";
@@ -48,10 +48,16 @@ function start(): void {
   wireModes(recorder, live);
   void offerExamples((name, clip) => ask([newItem(name, clip, "example")]));
   history = new History(find("#history"), (entry) => {
-    queue.clear();
-    queue.addDone(fromHistory(entry));
-    results.update(undefined);
+    // A table of answers stays: what was heard earlier joins it.
+    if (queue.items.length === 1 && queue.counts.open === 0) queue.clear();
+    const item = queue.items.find(({ historyId }) => historyId === entry.id) ?? fromHistory(entry);
+    if (!queue.items.includes(item)) queue.addDone(item);
     results.reveal();
+    void results.unfold(item);
+  });
+  addEventListener("beforeunload", (event) => {
+    // Of a single file little is lost.
+    if (recorder.isRecording || (queue.items.length > 1 && queue.counts.open > 0)) event.preventDefault();
   });
   // For bench/web_page.mjs: from here on the page does what it is asked.
   performance.mark("usable");
@@ -106,7 +112,7 @@ function noteModel(model: Model): void {
   const version = `${model.name} ${model.version ?? ""}`;
   if (version === shown) return;
   const line = document.querySelector("#model-line");
-  if (line) replace(line, modelLink(model), ` knows ${model.labels.length} sounds: ${model.labels.join(", ").replaceAll("_", " ")}.`);
+  if (line) replace(line, modelLink(model), ` ${knownSounds(model.labels)}`);
   if (shown !== undefined) toast(`From now on ${modelName(model)} answers.`);
   shown = version;
 }

@@ -5,11 +5,16 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use biophony_audio::Seconds;
 
 use super::{Frame, render};
 use crate::demo::{DemoState, Phase};
+use crate::error::length;
 use crate::limits::Taken;
 use crate::state::WebState;
+
+/// How many sounds of a model are named.
+const MOST_NAMED: usize = 12;
 
 pub(super) fn router() -> Router<WebState> {
     Router::new().route("/", get(home))
@@ -33,10 +38,7 @@ impl ClassifyPage {
     /// What is taken, in words.
     fn most(&self) -> String {
         let megabytes = self.limits.max_bytes as f64 / 1e6;
-        let length = match self.limits.max_seconds {
-            seconds if seconds < 120.0 => format!("{seconds:.0} seconds"),
-            seconds => format!("{:.0} minutes", seconds / 60.0),
-        };
+        let length = length(Seconds(self.limits.max_seconds));
         format!("{megabytes:.0} MB and {length}")
     }
 }
@@ -46,6 +48,21 @@ struct ModelFacts {
     version: Option<u32>,
     run_id: Option<String>,
     labels: Vec<String>,
+}
+
+impl ModelFacts {
+    /// What it knows, where there is no room for hundreds of names. As in
+    /// `client/src/classify/answer.ts`.
+    fn known_sounds(&self) -> String {
+        let n = self.labels.len();
+        let names = self.labels[..n.min(MOST_NAMED)].join(", ");
+        let names = names.replace('_', " ");
+        let what = match n {
+            0..=MOST_NAMED => ":",
+            _ => ", among them",
+        };
+        format!("knows {n} sounds{what} {names}.")
+    }
 }
 
 async fn home(State(state): State<WebState>) -> Response {
@@ -62,4 +79,24 @@ async fn home(State(state): State<WebState>) -> Response {
         limits: state.limits().told(),
         model,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_sounds_some_are_named() {
+        let model = |n: usize| ModelFacts {
+            name: String::new(),
+            version: None,
+            run_id: None,
+            labels: (1..=n).map(|i| format!("owl_{i}")).collect(),
+        };
+        let few = "knows 2 sounds: owl 1, owl 2.";
+        assert_eq!(model(2).known_sounds(), few);
+        let many = model(200).known_sounds();
+        assert!(many.starts_with("knows 200 sounds, among them owl 1, owl 2,"));
+        assert!(many.ends_with(", owl 12."), "{many}");
+    }
 }

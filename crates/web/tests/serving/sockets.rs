@@ -128,6 +128,53 @@ fn uploads_that_announce_much_and_send_little_leave_room_for_others() {
 }
 
 #[test]
+fn who_is_refused_while_sending_may_send_on_and_hears_why() {
+    let place = Place::with_champion();
+    let mut config = place.config();
+    config.limits = Limits {
+        max_bytes: 1_000_000,
+        uploads_bytes: 2_000_000,
+        patience: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let state = WebState::new(config).expect("opens");
+    let server = serve(state.clone(), None);
+    let all = free(&state);
+    // One has this client's part of the memory, and one what is set aside.
+    let holders = [1, 2].map(|_| {
+        let before = free(&state);
+        let mut stream = TcpStream::connect(server.address()).expect("connects");
+        let head = head(&server, 1_000_000);
+        stream.write_all(head.as_bytes()).expect("sends");
+        stream.write_all(&[0; 1_000]).expect("sends");
+        until(|| free(&state) != before);
+        stream
+    });
+    let mut stream = TcpStream::connect(server.address()).expect("connects");
+    let head_of_many = head(&server, 1_000_000).replace("Connection: close\r\n", "");
+    stream.write_all(head_of_many.as_bytes()).expect("sends");
+    stream.write_all(&[0; 100_000]).expect("sends");
+    let mut answer = String::new();
+    while !answer.ends_with("}}") {
+        let mut piece = [0; 1_000];
+        let n = stream.read(&mut piece).expect("reads");
+        assert!(n > 0, "the connection ends: {answer}");
+        answer.push_str(&String::from_utf8_lossy(&piece[..n]));
+    }
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    drop(holders);
+    until(|| free(&state) == all);
+    // The rest of the file, and another one on the same connection.
+    stream.write_all(&[0; 900_000]).expect("sends on");
+    let sound = wav(&tone(700.0, 0.6, 8_000));
+    let head = head(&server, sound.len());
+    stream.write_all(head.as_bytes()).expect("sends");
+    stream.write_all(&sound).expect("sends");
+    let answer = read(stream);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
 fn a_file_that_announces_too_much_is_refused_before_it_is_sent() {
     let place = Place::with_champion();
     let server = serve(place.state(), None);

@@ -11,6 +11,7 @@ import { feedback } from "./feedback";
 import type { Item } from "./items";
 
 const SHOWN = 5;
+const MOST_NAMED = 12;
 
 export interface AnswerCard {
   element: HTMLElement;
@@ -63,6 +64,12 @@ function verdict(name: string, answer: Answer): HTMLElement {
 export function modelLink(model: Model): HTMLElement {
   const text = modelName(model);
   return model.run_id ? h("a", { href: `/runs/${encodeURIComponent(model.run_id)}`, class: "model-name" }, text) : h("span", { class: "model-name" }, text);
+}
+
+/** What a model knows, where there is no room for hundreds of names. As in src/pages/home.rs. */
+export function knownSounds(labels: readonly string[]): string {
+  const names = labels.slice(0, MOST_NAMED).join(", ").replaceAll("_", " ");
+  return `knows ${labels.length} sounds${labels.length > MOST_NAMED ? ", among them " : ": "}${names}.`;
 }
 
 export function modelName(model: Model): string {

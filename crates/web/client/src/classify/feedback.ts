@@ -22,6 +22,7 @@ export function feedback(item: Item, answer: Answer, remember: (item: Item) => v
       body.querySelector<HTMLElement>("p")?.focus();
     } catch (error) {
       ask();
+      body.querySelector<HTMLElement>("button")?.focus();
       body.append(h("p", { class: "field-error", role: "alert" }, error instanceof ApiError ? error.message : String(error)));
     }
   };
@@ -45,7 +46,10 @@ export function feedback(item: Item, answer: Answer, remember: (item: Item) => v
       h("datalist", { id: listId }, answer.model.labels.filter((label) => label !== best || !answer.accepted).map((label) => h("option", { value: label }))),
       h("div", { class: "actions" },
         h("button", { class: "btn btn-primary btn-small", type: "submit" }, "Store"),
-        h("button", { class: "btn btn-quiet btn-small", type: "button", onclick: () => ask() }, "Never mind")));
+        h("button", { class: "btn btn-quiet btn-small", type: "button", onclick: () => {
+          ask();
+          body.querySelector<HTMLElement>("button:last-of-type")?.focus();
+        } }, "Never mind")));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const typed = field.value.trim();

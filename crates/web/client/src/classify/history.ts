@@ -5,6 +5,7 @@ import type { Answer } from "../contract";
 import { bar, h, icon, replace } from "../ui/dom";
 import { ago, percent, title } from "../ui/format";
 import { classColor } from "../ui/theme";
+import { twice } from "../ui/twice";
 import type { Item } from "./items";
 
 export interface Kept {
@@ -58,10 +59,10 @@ export class History {
         h("span", { class: "kept-name" }, kept.name),
         h("span", { class: "kept-time" }, ago(kept.at))));
     };
+    const forget = h("button", { class: "btn btn-quiet btn-small", type: "button" }, "Forget all");
+    twice(forget, () => `Really forget all ${all.length}?`, () => void this.#clear());
     replace(this.host,
-      h("div", { class: "section-head" },
-        h("h2", {}, "Heard earlier"),
-        h("button", { class: "btn btn-quiet btn-small", type: "button", onclick: () => void this.#clear() }, "Forget all")),
+      h("div", { class: "section-head" }, h("h2", {}, "Heard earlier"), forget),
       h("ol", { class: "history-list" }, all.slice(0, this.#shown).map(entry)),
       all.length > this.#shown && h("button", { class: "btn btn-small", type: "button", onclick: () => {
         this.#shown = MOST;

@@ -1,6 +1,7 @@
 // Listening live: the microphone's samples go to the server over a WebSocket and
 // pictures and answers come back. When the server or the network is slower than
 // the sound, sound is left out and the page says so; nothing piles up.
+import { ApiError, currentModel, inWords } from "../api";
 import type { LiveMessage, Model, Scored } from "../contract";
 import type { Capture } from "../sound/capture";
 import { bar, find, h, icon, replace } from "../ui/dom";
@@ -106,9 +107,20 @@ export class Live {
       if (this.#socket !== socket || !this.#on) return;
       if (this.#hearing) this.#timeline.note(`The connection was lost at ${clock(this.#nSamples / rate)}`);
       this.#hearing = false;
-      this.#show("The connection was lost; trying again…");
+      this.#show(this.#connected ? "The connection was lost; trying again…" : "The server does not answer; trying again…");
+      void this.#askWhy();
       this.#retry = setTimeout(() => this.#connect(), RECONNECT_MS);
     });
+  }
+
+  /** Browsers do not tell why a WebSocket was refused; another question may hear it. */
+  async #askWhy(): Promise<void> {
+    const why: unknown = await currentModel().catch((error: unknown) => error);
+    if (why instanceof ApiError && why.isRefusal && this.#on) this.#giveUp(why.message);
+  }
+
+  #giveUp(why: string): void {
+    void this.stop().then(() => this.#show(why, true));
   }
 
   #send(samples: Float32Array<ArrayBuffer>): void {
@@ -158,8 +170,7 @@ export class Live {
         this.#timeline.note(`From here on ${modelName(message.model)} answers`);
         break;
       case "error":
-        this.#show(message.error.message, true);
-        void this.stop().then(() => this.#show(message.error.message, true));
+        this.#giveUp(inWords(message.error));
         break;
     }
   }

@@ -44,6 +44,11 @@ export class Recorder {
     new ResizeObserver(() => this.#draw()).observe(this.#canvas);
   }
 
+  /** Whether leaving the page would lose a recording. */
+  get isRecording(): boolean {
+    return this.#recording;
+  }
+
   async #start(): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;
@@ -55,7 +60,7 @@ export class Recorder {
     this.#full = false;
     const capture = await this.microphone.open((samples) => this.#take(samples), () => void this.stop());
     this.#busy = false;
-    if (!capture) return;
+    if (!capture) return this.#show();
     this.#rate = capture.rate;
     this.#recording = true;
     this.#show();

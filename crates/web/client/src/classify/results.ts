@@ -5,8 +5,9 @@ import { bar, h, icon, replace, type Child } from "../ui/dom";
 import { csv, download, stamp } from "../ui/download";
 import { duration, many, milliseconds, percent, title } from "../ui/format";
 import { compare } from "../ui/sortable";
+import { twice } from "../ui/twice";
 import { answerCard, modelName, type AnswerCard } from "./answer";
-import { withPictures, type Item, type Queue } from "./items";
+import { canRetry, withPictures, type Item, type Queue } from "./items";
 
 type Column = "name" | "label" | "probability" | "duration" | "latency";
 const COLUMNS: { key: Column; text: string; numeric?: boolean; wideOnly?: boolean }[] = [
@@ -16,6 +17,8 @@ const COLUMNS: { key: Column; text: string; numeric?: boolean; wideOnly?: boolea
   { key: "duration", text: "Length", numeric: true, wideOnly: true },
   { key: "latency", text: "Answered in", numeric: true, wideOnly: true },
 ];
+/** As many answers are soon had again. */
+const CLEARED_AT_ONCE = 4;
 /** As in sound.css: phones show fewer columns. */
 const narrow = matchMedia("(max-width: 44rem)");
 const UNKNOWN = "unknown";
@@ -29,6 +32,7 @@ interface Table {
   status: HTMLElement;
   progress: HTMLProgressElement;
   cancel: HTMLElement;
+  again: HTMLElement;
   kinds: HTMLSelectElement;
   none: HTMLElement;
 }
@@ -69,6 +73,14 @@ export class Results {
     if (this.host.getBoundingClientRect().top > innerHeight * 0.6) this.host.scrollIntoView({ behavior, block: "start" });
   }
 
+  /** Shows an answer of the table in full. */
+  async unfold(item: Item): Promise<void> {
+    if (!this.#table) return;
+    this.#arrange();
+    if (this.#open?.item !== item) await this.#toggle(item);
+    this.#rows.get(item)?.scrollIntoView({ block: "center" });
+  }
+
   #single(item: Item): void {
     this.#table = undefined;
     this.#rows.clear();
@@ -84,12 +96,13 @@ export class Results {
       replace(this.host, h("div", { class: "callout callout-bad", role: "alert" },
         h("strong", {}, item.state === "failed" ? `No answer for ${item.name}` : `${item.name} was cancelled`),
         item.state === "failed" && h("p", {}, item.problem ?? ""),
-        !item.isFinal && h("div", { class: "actions" }, this.#retryButton(item))));
+        canRetry(item) && h("div", { class: "actions" }, this.#retryButton(item))));
     } else {
+      if (item.delay !== undefined) this.live.textContent = item.delay;
       const progress = h("progress", { class: "progress", max: "1", "aria-label": `Sending ${item.name}` });
       if (item.sent < 1 && item.sent > 0) progress.value = item.sent;
       replace(this.host, h("div", { class: "card row between sending" },
-        h("span", {}, item.sent >= 1 ? "Listening to " : "Sending ", h("b", {}, item.name)), progress,
+        h("span", {}, item.delay !== undefined ? `${item.delay} ` : item.sent >= 1 ? "Listening to " : "Sending ", h("b", {}, item.name)), progress,
         h("button", { class: "btn btn-small", type: "button", onclick: () => this.queue().cancel() }, "Cancel")));
     }
   }
@@ -119,6 +132,9 @@ export class Results {
     const status = h("p", { class: "muted", role: "status" });
     const progress = h("progress", { class: "progress", max: "1", value: "0", "aria-label": "Progress" });
     const cancel = h("button", { class: "btn btn-small", type: "button", onclick: () => this.queue().cancel() }, icon("cross"), "Cancel");
+    const again = h("button", { class: "btn btn-small", type: "button", hidden: true, onclick: () => this.queue().retry(...this.queue().items) });
+    const clear = h("button", { class: "btn btn-quiet btn-small", type: "button" }, "Clear");
+    twice(clear, () => (this.queue().items.length > CLEARED_AT_ONCE ? `Really clear ${this.queue().items.length}?` : undefined), () => this.queue().clear());
     const kinds = h("select", { class: "select", "aria-label": "Show", onchange: () => {
       this.#filter.kind = kinds.value;
       this.#arrange();
@@ -133,14 +149,15 @@ export class Results {
         h("div", { class: "results-title" }, h("h2", {}, "Answers"), status),
         h("div", { class: "actions" },
           cancel,
+          again,
           h("button", { class: "btn btn-small", type: "button", onclick: () => this.#downloadCsv() }, icon("download"), "CSV"),
           h("button", { class: "btn btn-small", type: "button", onclick: () => this.#downloadJson() }, icon("download"), "JSON"),
-          h("button", { class: "btn btn-quiet btn-small", type: "button", onclick: () => this.queue().clear() }, "Clear"))),
+          clear)),
       progress,
       h("div", { class: "results-filter" }, search, kinds),
       h("div", { class: "table-wrap" }, h("table", { class: "table results-table" }, h("caption", { class: "visually-hidden" }, "Answers; a row's button unfolds it"), h("thead", {}, head), body)),
       none);
-    return { element, head, body, status, progress, cancel, kinds, none };
+    return { element, head, body, status, progress, cancel, again, kinds, none };
   }
 
   #arrange(): void {
@@ -164,6 +181,9 @@ export class Results {
     table.progress.value = (counts.total - counts.open) / counts.total;
     table.progress.hidden = counts.open === 0;
     table.cancel.hidden = counts.open === 0;
+    const nAgain = counts.open === 0 ? items.filter(canRetry).length : 0;
+    table.again.hidden = nAgain < 2;
+    if (nAgain > 1) replace(table.again, icon("again"), `Try ${nAgain} again`);
     const said = [`${many(counts.total, "file")}`, `${counts.done} answered`, counts.failed > 0 && `${counts.failed} failed`, counts.open > 0 && `${counts.open} to go`];
     table.status.textContent = said.filter(Boolean).join(" · ");
     this.#listKinds(items);
@@ -227,8 +247,8 @@ export class Results {
       : h("span", { class: "unfold plain" }, breakable(item.name));
     const first = h("th", { scope: "row" }, name);
     if (!item.answer) {
-      const words = { waiting: "Waiting", sending: "Listening…", cancelled: "Cancelled", failed: item.problem ?? "Failed", done: "" }[item.state];
-      const again = item.state === "failed" || item.state === "cancelled" ? this.#retryButton(item, true) : null;
+      const words = { waiting: "Waiting", sending: item.delay ?? "Listening…", cancelled: "Cancelled", failed: item.problem ?? "Failed", done: "" }[item.state];
+      const again = canRetry(item) ? this.#retryButton(item, true) : null;
       return [first, h("td", { colspan: String(nColumns() - 1), class: item.state }, h("div", { class: "row fate" }, h("span", {}, words), again))];
     }
     const { predictions, accepted, clip, latency_ms } = item.answer;
@@ -243,8 +263,7 @@ export class Results {
     ];
   }
 
-  #retryButton(item: Item, small = false): HTMLElement | null {
-    if (!item.clip || item.isFinal) return null;
+  #retryButton(item: Item, small = false): HTMLElement {
     return h("button", { class: `btn ${small ? "btn-small btn-quiet" : "btn-small"}`, type: "button", "aria-label": `Try again: ${item.name}`, onclick: () => this.queue().retry(item) }, icon("again"), "Try again");
   }
 

@@ -1,5 +1,7 @@
 // Ways in for files: buttons, drop (folders too), paste.
 import { find } from "../ui/dom";
+import { many } from "../ui/format";
+import { toast } from "../ui/toast";
 
 export interface Upload {
   name: string;
@@ -11,10 +13,15 @@ export function wireUpload(take: (uploads: Upload[]) => void): void {
     const field = find<HTMLInputElement>(input);
     find(button).addEventListener("click", () => field.click());
     field.addEventListener("change", () => {
-      take(named([...(field.files ?? [])]));
+      const uploads = named([...(field.files ?? [])]);
+      take(input === "#folder" ? recordings(uploads) : uploads);
       field.value = "";
     });
   }
+  // The whole zone looks as if it could be pressed.
+  find("#drop").addEventListener("click", (event) => {
+    if (!(event.target as Element).closest("button, input")) find<HTMLInputElement>("#files").click();
+  });
   wireDrop(take);
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
@@ -58,9 +65,23 @@ async function dropped(transfer: DataTransfer | null): Promise<Upload[]> {
   const entries = [...(transfer?.items ?? [])].map((item) => item.webkitGetAsEntry?.() ?? null);
   const files = [...(transfer?.files ?? [])];
   if (entries.every((entry) => entry === null)) return named(files);
-  const found: Upload[] = [];
-  for (const entry of entries) if (entry) await walk(entry, found);
-  return found.filter(({ name }) => !isHidden(name)).sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  const [alone, inside]: [Upload[], Upload[]] = [[], []];
+  for (const entry of entries) if (entry) await walk(entry, entry.isFile ? alone : inside);
+  const visible = (uploads: Upload[]): Upload[] => uploads.filter(({ name }) => !isHidden(name));
+  const taken = [...visible(alone), ...(entries.every((entry) => entry?.isFile) ? [] : recordings(visible(inside)))];
+  return taken.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+}
+
+/** What lies beside recordings in a folder and surely is none, by the type that its ending stands for. */
+const NO_SOUND = /^(text|image|font)\/|^application\/(pdf|json|xml|zip|x-zip|msword|rtf|javascript|vnd\.)/;
+
+/** The recordings of a folder; what else was in it is told, not sent. */
+function recordings(uploads: Upload[]): Upload[] {
+  const found = uploads.filter(({ file }) => !NO_SOUND.test(file.type));
+  const others = uploads.length - found.length;
+  if (found.length === 0) toast("There are no recordings in this folder.");
+  else if (others > 0) toast(`${many(others, "file")} of the folder ${others === 1 ? "is no recording and was" : "are no recordings and were"} left out.`);
+  return found;
 }
 
 async function walk(entry: FileSystemEntry, found: Upload[]): Promise<void> {
