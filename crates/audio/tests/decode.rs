@@ -1,4 +1,5 @@
-//! Decoding: every format that is promised, by content, whole and cut short.
+//! Decoding: every format that is promised, by content. Files that were cut short are
+//! in `cut_short.rs`, damaged ones in `damaged.rs`.
 //!
 //! PCM files are written here; the others lie in `data/`, with the script that
 //! made them. All hold the same sound: 440 Hz at 0.5 on the left, 1000 Hz at
@@ -223,52 +224,6 @@ fn what_is_no_number_becomes_silence_with_a_warning() {
     assert_eq!(
         decoded.warnings,
         ["2 samples were no finite numbers and were replaced by silence."]
-    );
-}
-
-#[test]
-fn a_cut_file_gives_what_is_there_and_a_warning() {
-    for name in [
-        "tone.flac",
-        "tone.mp3",
-        "tone.ogg",
-        "tone.m4a",
-        "tone.aac",
-        "tone_mp3.wav",
-        "tone_ima.wav",
-        "tone_ms.wav",
-        "tone_alaw.wav",
-        "tone.aiff",
-    ] {
-        let bytes = match name {
-            // The index of this file comes last; one of a phone comes first.
-            "tone.m4a" => wav_file::with_index_first(&data(name)),
-            _ => data(name),
-        };
-        let whole = decode(bytes.clone()).expect("decodes").clip.duration().0;
-        let decoded = decode(bytes[..bytes.len() * 9 / 10].to_vec())
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let half = decoded.clip.duration().0;
-        assert!(half > 0.0 && half < whole, "{name}: {half} of {whole} s");
-        let [warning] = &decoded.warnings[..] else {
-            panic!("{name}: {:?}", decoded.warnings);
-        };
-        assert!(warning.contains("cut short"), "{name}: {warning}");
-    }
-}
-
-#[test]
-fn a_header_that_was_never_completed_is_read_with_a_warning() {
-    let file = WavFile {
-        claimed: Some(0),
-        ..WavFile::tone()
-    };
-    let decoded = decode(file.bytes()).expect("decodes");
-    assert_eq!(decoded.clip.samples().len(), 4000);
-    assert!(
-        decoded.warnings[0].contains("never completed"),
-        "{:?}",
-        decoded.warnings
     );
 }
 

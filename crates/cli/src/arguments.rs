@@ -508,9 +508,30 @@ pub(crate) struct FeaturesArguments {
     /// Linear power, or decibels against 1.0 [default: the setting, but always against 1.0]
     #[arg(long, value_enum)]
     pub(crate) scale: Option<ScaleArgument>,
-    /// Decibels kept below the loudest value
-    #[arg(long, value_name = "DB")]
-    pub(crate) top_db: Option<f32>,
+    /// Decibels kept below the loudest value, or `none` for all (librosa's None)
+    #[arg(long, value_name = "DB|none")]
+    pub(crate) top_db: Option<TopDbArgument>,
+}
+
+/// How far below the loudest value decibels reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum TopDbArgument {
+    /// As far as they do.
+    Unlimited,
+    /// So many decibels.
+    Db(f32),
+}
+
+impl std::str::FromStr for TopDbArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "none" => Ok(Self::Unlimited),
+            Ok(decibel) => Ok(Self::Db(decibel)),
+            Err(_) => Err("expected a number of decibels, or `none`".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -592,5 +613,12 @@ mod tests {
         assert_eq!("5".parse(), Ok(FoldsArgument::Count(5)));
         assert_eq!("manifest".parse(), Ok(FoldsArgument::Manifest));
         assert!("1".parse::<FoldsArgument>().is_err());
+    }
+
+    #[test]
+    fn decibels_are_kept_to_a_number_or_not_at_all() {
+        assert_eq!("80".parse(), Ok(TopDbArgument::Db(80.0)));
+        assert_eq!("none".parse(), Ok(TopDbArgument::Unlimited));
+        assert!("all".parse::<TopDbArgument>().is_err());
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! How it becomes features and is divided lives in [`crate::stages`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use biophony_dataset::{Audit, Dataset, Usable, audit, read_manifest, scan};
+use biophony_dataset::{Audit, Dataset, Recording, Usable, audit, read_manifest, scan};
 use serde::{Deserialize, Serialize};
 
+use crate::UsageError;
 use crate::arguments::CollectionArguments;
 use crate::progress::Bar;
 use crate::settings::Settings;
@@ -97,6 +98,41 @@ pub(crate) fn name_of(root: &Path) -> String {
         || absolute.display().to_string(),
         |name| name.to_string_lossy().into_owned(),
     )
+}
+
+/// Makes sure that a manifest says of each recording which fold it is in, before
+/// hours of work are done that need it.
+///
+/// # Errors
+///
+/// A [`UsageError`] names the manifest and the column to add or to fill in.
+pub(crate) fn require_folds(arguments: &CollectionArguments) -> Result<()> {
+    let (Some(manifest), None) = (&arguments.manifest, &arguments.folder) else {
+        let reason = "`--folds manifest` goes with `--manifest FILE`, whose column `fold` says which fold each recording is in; `--folds 5` divides a folder";
+        return Err(UsageError(reason.to_owned()).into());
+    };
+    let dataset = read_manifest(manifest)?;
+    let without = |recording: &&Recording| recording.fold.is_none();
+    let n_without = dataset.recordings.iter().filter(without).count();
+    let folds: BTreeSet<_> = dataset.recordings.iter().map(|one| &one.fold).collect();
+    let problem = match dataset.recordings.iter().find(without) {
+        Some(_) if n_without == dataset.recordings.len() => {
+            "gives no recording a fold: add a column `fold` with the fold of each".to_owned()
+        }
+        Some(first) => format!(
+            "has no `fold` for `{}` ({n_without} in all): fill in that column",
+            dataset.name_of(first)
+        ),
+        None if folds.len() < 2 => {
+            "has one fold only: its column `fold` must name at least two".to_owned()
+        }
+        None => return Ok(()),
+    };
+    let reason = format!(
+        "`--folds manifest`: `{}` {problem}, or let `--folds 5` divide the recordings",
+        manifest.display()
+    );
+    Err(UsageError(reason).into())
 }
 
 /// The recordings that the command line names.

@@ -12,6 +12,8 @@ use biophony_pipeline::{
 use biophony_tracking::{LoggedModel, RunStatus, Tag};
 
 use crate::UsageError;
+use crate::arguments::FoldsArgument;
+use crate::collection::require_folds;
 use crate::home::Home;
 use crate::progress::note;
 use crate::settings::RunSettings;
@@ -40,6 +42,9 @@ pub(crate) struct Finished {
 /// end.
 pub(crate) fn launch(home: &Home, request: &Request, resumed: Option<RunId>) -> Result<Finished> {
     let hooks = Hooks::of(&request.settings.run)?;
+    if request.folds == Some(FoldsArgument::Manifest) {
+        require_folds(&request.collection)?;
+    }
     let store = home.pipelines()?;
     let tracking = Tracking::open(home, &request.settings.tracking)?;
     tracking.adopt_old_champion()?;

@@ -300,6 +300,21 @@ mod tests {
     }
 
     #[test]
+    fn a_drawing_alone_in_its_row_is_no_larger_than_one_of_two() {
+        let mut report = sample::report();
+        for run in &mut report.training {
+            for epoch in &mut run.epochs {
+                epoch.validation_metric = None;
+            }
+        }
+        let html = render(&report).unwrap();
+        let (_, panels) = html.split_once("<div class=\"panels\">").unwrap();
+        let (panels, _) = panels.split_once("</div>").unwrap();
+        assert_eq!(panels.matches("<svg ").count(), 1);
+        assert!(html.contains(".panels svg { max-width: 30rem; }"));
+    }
+
+    #[test]
     fn the_page_is_written_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.html");

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 mod catalog;
+mod nearest;
+
+use nearest::{nearest, nearest_key, nearest_variable};
 
 pub(crate) use catalog::{SETTINGS, Setting};
 
@@ -323,7 +326,30 @@ impl Settings {
 
     /// The settings as `biophony.toml` would hold them.
     pub(crate) fn to_table(&self) -> Table {
-        Table::try_from(self).expect("settings are plain tables, numbers and strings")
+        let table = Table::try_from(self).expect("settings are plain tables, numbers and strings");
+        let Value::Table(table) = as_written(Value::Table(table)) else {
+            unreachable!("a table stays a table");
+        };
+        table
+    }
+}
+
+/// The value with the digits that somebody would write: 1e-10 where a number of
+/// single precision has become 1.000000013351432e-10 on its way into a table.
+fn as_written(value: Value) -> Value {
+    match value {
+        Value::Float(number) => {
+            let single = number as f32;
+            let is_single = f64::from(single) == number;
+            let shortest = is_single.then(|| single.to_string().parse().ok()).flatten();
+            Value::Float(shortest.unwrap_or(number))
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(as_written).collect()),
+        Value::Table(table) => {
+            let written = |(key, value)| (key, as_written(value));
+            Value::Table(table.into_iter().map(written).collect())
+        }
+        other => other,
     }
 }
 
@@ -395,12 +421,10 @@ fn from_environment(name: &str, value: &str, assignments: &mut Vec<Assignment>) 
         .iter()
         .find(|setting| variable_name(setting.key) == name)
     else {
-        let names = SETTINGS.iter().map(|setting| variable_name(setting.key));
-        let nearest = nearest(name, names);
         return Err(SettingsError::UnknownKey {
             origin: "environment".to_owned(),
             key: name.to_owned(),
-            nearest,
+            nearest: nearest_variable(name),
         }
         .into());
     };
@@ -459,10 +483,7 @@ fn check_key(assignment: &Assignment) -> Result<(), SettingsError> {
     Err(SettingsError::UnknownKey {
         origin: assignment.origin.clone(),
         key: assignment.key.clone(),
-        nearest: nearest(
-            &assignment.key,
-            SETTINGS.iter().map(|setting| setting.key.to_owned()),
-        ),
+        nearest: nearest_key(&assignment.key),
     })
 }
 
@@ -493,12 +514,14 @@ fn bad_value(assignment: &Assignment, reason: &str) -> SettingsError {
         .find(|setting| setting.key == assignment.key)
         .map_or(&[][..], |setting| setting.choices);
     let given = assignment.value.as_str().unwrap_or_default();
+    let nearest = nearest(given, choices.iter().map(|&choice| choice.to_owned()));
     SettingsError::BadValue {
         origin: assignment.origin.clone(),
         key: assignment.key.clone(),
         value: assignment.value.to_string(),
+        // Some reasons name it already.
+        nearest: nearest.filter(|_| !reason.contains("did you mean")),
         reason: first_line(reason),
-        nearest: nearest(given, choices.iter().map(|&choice| choice.to_owned())),
     }
 }
 
@@ -506,101 +529,5 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// The candidate that a typing error most likely meant, if any is near.
-pub(crate) fn nearest(given: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(given, &candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_flags(flags: &[&str]) -> Result<Settings> {
-        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        Settings::load(&Sources {
-            flags,
-            ..Sources::default()
-        })
-    }
-
-    #[track_caller]
-    fn check_refused(flags: &[&str], expected: &[&str]) {
-        let message = with_flags(flags).expect_err("it is wrong").to_string();
-        for part in expected {
-            assert!(message.contains(part), "`{message}` should say `{part}`");
-        }
-    }
-
-    #[test]
-    fn a_wrong_key_names_the_nearest_right_one() {
-        check_refused(
-            &["train.epoch=3"],
-            &["`train.epoch`", "did you mean `train.epochs`?"],
-        );
-    }
-
-    #[test]
-    fn a_wrong_word_names_the_nearest_right_one() {
-        check_refused(
-            &["train.architecture=mobil"],
-            &["train.architecture", "did you mean `mobile`?"],
-        );
-    }
-
-    #[test]
-    fn a_wrong_number_is_refused_with_its_key() {
-        check_refused(&["train.epochs=0"], &["`train.epochs = 0`"]);
-        check_refused(&["train.epochs=many"], &["train.epochs"]);
-        check_refused(&["features.n_mels"], &["section.key=value"]);
-        check_refused(&["run.timeout_seconds=-1"], &["run.timeout_seconds", "-1"]);
-        check_refused(&["run.backoff_seconds=nan"], &["run.backoff_seconds"]);
-    }
-
-    #[test]
-    fn values_that_clash_are_refused_together() {
-        check_refused(
-            &["features.sample_rate=8000", "features.fmax=6000"],
-            &["6000", "4000"],
-        );
-    }
-
-    #[test]
-    fn flags_win_over_the_environment() {
-        let settings = Settings::load(&Sources {
-            environment: vec![
-                ("BIOPHONY_TRAIN_EPOCHS".to_owned(), "5".to_owned()),
-                ("BIOPHONY_TRAIN_BATCH_SIZE".to_owned(), "7".to_owned()),
-            ],
-            flags: vec!["train.epochs=6".to_owned()],
-            ..Sources::default()
-        })
-        .expect("both are settings");
-        assert_eq!((settings.train.epochs, settings.train.batch_size), (6, 7));
-    }
-
-    #[test]
-    fn a_misspelt_variable_is_refused() {
-        let environment = vec![("BIOPHONY_TRAIN_EPOCH".to_owned(), "5".to_owned())];
-        let error = Settings::load(&Sources {
-            environment,
-            ..Sources::default()
-        });
-        let message = error.expect_err("there is none").to_string();
-        assert!(message.contains("BIOPHONY_TRAIN_EPOCHS"), "{message}");
-    }
-
-    #[test]
-    fn a_whole_number_is_a_fine_real_number() {
-        let settings = with_flags(&["clip.clip_seconds=2"]).expect("it is a number");
-        assert_eq!(settings.clip.clip_seconds, 2.0);
-    }
-
-    #[test]
-    fn the_scale_can_be_switched_alone() {
-        with_flags(&["features.scale.kind=power"]).expect("the rest does not matter then");
-    }
-}
+mod tests;

@@ -12,66 +12,6 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn wrong_usage_ends_with_code_2() {
-    let place = Place::with_collection();
-    place.complaint(2, &["train"]);
-    place.complaint(2, &["train", "clips", "--folds", "1"]);
-    place.complaint(2, &["sing"]);
-    place.complaint(2, &["features", "clips/hum/hum_0.wav", "--out", "x.jpg"]);
-}
-
-#[test]
-fn a_wrong_setting_names_the_nearest_right_one_and_ends_with_code_2() {
-    let place = Place::with_collection();
-    let errors = place.complaint(2, &["train", "clips", "--set", "train.epoch=3"]);
-    assert!(errors.contains("did you mean `train.epochs`?"), "{errors}");
-
-    std::fs::write(
-        place.path("wrong.toml"),
-        "[train]\narchitecture = \"resnett\"\n",
-    )
-    .unwrap();
-    let errors = place.complaint(2, &["config", "--config", "wrong.toml"]);
-    assert!(
-        errors.contains("wrong.toml") && errors.contains("`resnet`?"),
-        "{errors}"
-    );
-}
-
-#[test]
-fn the_printed_settings_can_be_used_as_a_settings_file() {
-    let place = Place::with_collection();
-    let printed = place.expect(0, &["config"]);
-    assert!(printed.contains("architecture = \"mobile\""), "{printed}");
-    std::fs::write(place.path("printed.toml"), &printed).unwrap();
-    assert_eq!(
-        place.expect(0, &["config", "--config", "printed.toml"]),
-        printed
-    );
-}
-
-#[test]
-fn flags_win_over_the_environment_and_that_over_the_file() {
-    let place = Place::with_collection();
-    let epochs = |command: &mut assert_cmd::Command| {
-        let output = command.output().expect("the program starts");
-        let rows = json(&String::from_utf8_lossy(&output.stdout));
-        let row = rows
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|row| row["key"] == "train.epochs")
-            .cloned();
-        row.expect("it is a setting")["value"].clone()
-    };
-    assert_eq!(epochs(&mut place.command(&["config", "--json"])), 3);
-    let mut with_variable = place.command(&["config", "--json"]);
-    assert_eq!(epochs(with_variable.env("BIOPHONY_TRAIN_EPOCHS", "4")), 4);
-    let mut with_both = place.command(&["config", "--json", "--set", "train.epochs=5"]);
-    assert_eq!(epochs(with_both.env("BIOPHONY_TRAIN_EPOCHS", "4")), 5);
-}
-
-#[test]
 fn training_leaves_a_report_tables_and_a_bundle() {
     let place = Place::with_collection();
     let figures = json(&place.expect(0, &["train", "clips", "--json"]));
@@ -205,6 +145,42 @@ fn one_bad_recording_is_reported_and_the_rest_is_trained_on() {
 }
 
 #[test]
+fn a_rate_beyond_what_can_be_resampled_is_reported_and_stops_nothing() {
+    let place = Place::with_collection();
+    let sound = std::fs::read(place.path("clips/hum/hum_0.wav")).unwrap();
+    let mut fast = sound.clone();
+    fast[24..28].copy_from_slice(&4_000_000_u32.to_le_bytes());
+    std::fs::write(place.path("clips/hum/fast.wav"), fast).unwrap();
+    let slow = ["--set", "features.sample_rate=3000", "--epochs", "1"];
+    let train = [&["train", "clips", "--json"][..], &slow].concat();
+    let output = place.run(&train);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let reason = "resampling from 4000000 Hz to 3000 Hz";
+    assert!(
+        errors.contains("hum/fast.wav") && errors.contains(reason),
+        "{errors}"
+    );
+    let figures = json(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(figures["unreadable"].as_array().unwrap().len(), 1);
+    // Once more, from what is remembered of each recording.
+    std::fs::write(place.path("clips/hum/more.wav"), &sound[..4000]).unwrap();
+    let again = place.complaint(1, &train);
+    assert!(again.contains(reason), "{again}");
+
+    for command in [
+        &["classify", "clips/hum/fast.wav", "clips/hum/hum_0.wav"][..],
+        &["evaluate", "clips"],
+    ] {
+        let errors = place.complaint(1, command);
+        assert!(
+            errors.contains("fast.wav") && errors.contains(reason),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
 fn classify_answers_for_every_good_file_and_reports_the_bad_one() {
     let place = trained();
     std::fs::write(place.path("noise.txt"), "no sound").unwrap();
@@ -315,7 +291,7 @@ fn features_are_written_as_an_array_and_as_a_picture() {
         "--scale",
         "db",
         "--top-db",
-        "60",
+        "20",
     ];
     place.expect(0, &arguments);
     let bytes = std::fs::read(place.path("x.npy")).unwrap();
@@ -328,6 +304,27 @@ fn features_are_written_as_an_array_and_as_a_picture() {
     place.expect(0, &otherwise);
     let again = std::fs::read(place.path("x.npy")).unwrap();
     assert!(again == bytes, "decibels are always against 1.0");
+
+    let mut unlimited = arguments.to_vec();
+    *unlimited.last_mut().unwrap() = "none";
+    place.expect(0, &unlimited);
+    let low = |bytes: &[u8]| {
+        let values = bytes[128..]
+            .chunks(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        values.fold(f32::INFINITY, f32::min)
+    };
+    let all = std::fs::read(place.path("x.npy")).unwrap();
+    assert!(
+        low(&all) < low(&bytes),
+        "nothing is cut off 20 dB below the loudest"
+    );
+    let by_setting = [
+        &arguments[..arguments.len() - 2],
+        &["--set", "features.scale.top_db=none"],
+    ];
+    place.expect(0, &by_setting.concat());
+    assert!(std::fs::read(place.path("x.npy")).unwrap() == all);
 
     place.expect(0, &["features", "clips/hum/hum_0.wav", "--out", "x.png"]);
     let picture = std::fs::read(place.path("x.png")).unwrap();

@@ -14,6 +14,9 @@
 //! the same recording or near copies of each other in an audit without altered
 //! copies.
 
+#[path = "../tests/sounds/lossy.rs"]
+mod lossy;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,11 +37,13 @@ enum Kind {
     Resampled(u32),
     /// White noise so many decibels below the recording.
     Noise(f32),
+    /// Through a lossy coding of our own.
+    Coded(fn(&[f32]) -> Vec<f32>),
     /// Through an encoder: the file's extension and ffmpeg's arguments.
     Encoded(&'static str, &'static [&'static str]),
 }
 
-const KINDS: [(&str, Kind); 12] = [
+const KINDS: [(&str, Kind); 15] = [
     ("gain -12 dB", Kind::Gain(-12.0)),
     ("gain +6 dB", Kind::Gain(6.0)),
     ("middle 60 %", Kind::Trimmed(0.6)),
@@ -48,6 +53,9 @@ const KINDS: [(&str, Kind); 12] = [
     ("8 kHz", Kind::Resampled(8_000)),
     ("48 kHz", Kind::Resampled(48_000)),
     ("noise 30 dB", Kind::Noise(30.0)),
+    ("u-law", Kind::Coded(lossy::mu_law)),
+    ("ADPCM", Kind::Coded(lossy::adpcm)),
+    ("coarse transform", Kind::Coded(lossy::transform)),
     ("mp3 64 kbit/s", Kind::Encoded("mp3", &["-b:a", "64k"])),
     (
         "ogg quality 3",
@@ -77,7 +85,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     println!(
-        "{:15} {:>6} {:>8} {:>6} {:>10} {:>8}",
+        "{:16} {:>6} {:>8} {:>6} {:>10} {:>8}",
         "kind", "copies", "recall", "pairs", "precision", "seconds"
     );
 
@@ -87,7 +95,7 @@ fn main() -> Result<()> {
         let workplace = tempfile::tempdir()?;
         let Some((dataset, sources)) = with_copies(&originals, &chosen, kind, workplace.path())?
         else {
-            println!("{name:15} left out: no ffmpeg, or it lacks this encoder");
+            println!("{name:16} left out: no ffmpeg, or it lacks this encoder");
             continue;
         };
         let (audit, elapsed) = timed_audit(&dataset);
@@ -111,7 +119,7 @@ fn print_row(name: &str, counts: [usize; 4], elapsed: f64) {
     let [n_copies, n_grouped, n_pairs, n_true] = counts;
     let ratio = |n: usize, of: usize| n as f64 / of.max(1) as f64;
     let (recall, precision) = (ratio(n_grouped, n_copies), ratio(n_true, n_pairs));
-    println!("{name:15} {n_copies:6} {recall:8.3} {n_pairs:6} {precision:10.3} {elapsed:8.1}");
+    println!("{name:16} {n_copies:6} {recall:8.3} {n_pairs:6} {precision:10.3} {elapsed:8.1}");
 }
 
 /// The numbers of `n` readable recordings that are not silent.
@@ -259,6 +267,7 @@ fn altered(clip: Clip, kind: &Kind, seed: u64) -> Result<Clip> {
                 .map(|sample| sample + level * random.uniform())
                 .collect()
         }
+        Kind::Coded(code) => code(samples),
         Kind::Encoded(..) => samples.to_vec(),
     };
     Ok(Clip::new(samples, rate))

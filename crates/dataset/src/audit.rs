@@ -112,6 +112,22 @@ pub struct Examination {
     fingerprint: Option<Fingerprint>,
 }
 
+impl Examination {
+    /// That of a recording which cannot be used, for a reason that only who wants to
+    /// use it knows.
+    pub fn unusable(reason: String) -> Self {
+        Self {
+            outcome: Err(reason),
+            fingerprint: None,
+        }
+    }
+
+    /// Whether the recording can be used, as far as is known.
+    pub fn is_usable(&self) -> bool {
+        self.outcome.is_ok()
+    }
+}
+
 /// Decodes every recording of the data set, in parallel, and examines them one
 /// by one and against each other: [`examine`] and [`relate`] in one.
 ///
@@ -142,10 +158,7 @@ pub fn examine(path: &Path, config: &AuditConfig) -> Examination {
             outcome: Ok(measurements),
             fingerprint,
         },
-        Err(error) => Examination {
-            outcome: Err(plain_reason(&error)),
-            fingerprint: None,
-        },
+        Err(error) => Examination::unusable(plain_reason(&error)),
     }
 }
 

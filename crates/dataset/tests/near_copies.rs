@@ -3,8 +3,10 @@
 
 mod sounds;
 
-use biophony_dataset::{Audit, AuditConfig, Dataset, Relation, audit, scan};
-use sounds::{RATE, Random, call, save, save_8_bit};
+use std::collections::BTreeSet;
+
+use biophony_dataset::{Audit, AuditConfig, Dataset, NearCopy, Relation, audit, scan};
+use sounds::{RATE, Random, call, lossy, save, save_8_bit};
 
 /// Calls to find copies of; as many again are only there to be mistaken.
 const N_CALLS: usize = 24;
@@ -20,6 +22,11 @@ fn number(name: &str) -> usize {
     let digits = name.split('-').nth(1).expect("names have a number");
     let digits = digits.trim_end_matches(".wav");
     digits.parse().expect("names have a number")
+}
+
+/// The kind of alteration in `copy/call-12-gain.wav`; an original has none.
+fn kind(name: &str) -> Option<&str> {
+    name.trim_end_matches(".wav").split('-').nth(2)
 }
 
 #[test]
@@ -41,6 +48,9 @@ fn altered_copies_are_found_and_other_calls_are_not() {
             &copy("noise"),
         );
         save_8_bit(&original, RATE, &copy("8bit"));
+        save(&lossy::mu_law(&original), RATE, &copy("mulaw"));
+        save(&lossy::adpcm(&original), RATE, &copy("adpcm"));
+        save(&lossy::transform(&original), RATE, &copy("transform"));
         for rate in [8_000, 16_000, 44_100] {
             let resampled = sounds::resampled(&original, rate);
             save(&resampled, rate, &copy(&format!("{}k", rate / 1_000)));
@@ -55,18 +65,55 @@ fn altered_copies_are_found_and_other_calls_are_not() {
         .map(|r| dataset.name_of(r))
         .collect();
     let group_of = |name: &str| groups[names.iter().position(|n| n == name).expect("is there")];
-    let copies: Vec<_> = names
-        .iter()
-        .filter(|name| name.starts_with("copy/"))
-        .collect();
     let is_found =
         |name: &&&String| group_of(name) == group_of(&format!("call/call-{}.wav", number(name)));
-    let recall = copies.iter().filter(is_found).count() as f64 / copies.len() as f64;
-    let is_true = |pair: &&biophony_dataset::NearCopy| number(&pair.first) == number(&pair.second);
-    let n_pairs = audit.near_copies.len() as f64;
-    let precision = audit.near_copies.iter().filter(is_true).count() as f64 / n_pairs;
+    let is_true = |pair: &&&NearCopy| number(&pair.first) == number(&pair.second);
+    let recall_and_precision = |is_wanted: &dyn Fn(Option<&str>) -> bool| {
+        let copies: Vec<_> = names.iter().filter(|name| is_wanted(kind(name))).collect();
+        let pairs = audit.near_copies.iter();
+        let pairs: Vec<_> = pairs
+            .filter(|pair| is_wanted(kind(&pair.first)) || is_wanted(kind(&pair.second)))
+            .collect();
+        let recall = copies.iter().filter(is_found).count() as f64 / copies.len() as f64;
+        let precision = pairs.iter().filter(is_true).count() as f64 / pairs.len() as f64;
+        (recall, precision)
+    };
+    let (recall, precision) = recall_and_precision(&|kind| kind.is_some());
     assert!(recall >= 0.95, "recall {recall:.3}");
     assert!(precision >= 0.98, "precision {precision:.3}");
+    let kinds: BTreeSet<_> = names.iter().filter_map(|name| kind(name)).collect();
+    assert_eq!(kinds.len(), 10);
+    for one in kinds {
+        let (recall, precision) = recall_and_precision(&|kind| kind == Some(one));
+        assert!(recall >= 0.9, "{one}: recall {recall:.3}");
+        assert!(precision >= 0.95, "{one}: precision {precision:.3}");
+    }
+    let are_originals =
+        |pair: &&NearCopy| kind(&pair.first).is_none() && kind(&pair.second).is_none();
+    assert_eq!(audit.near_copies.iter().find(are_originals), None);
+}
+
+#[test]
+fn what_stands_in_for_encoders_is_lossy() {
+    for (code, decibel) in [
+        (lossy::mu_law as fn(&[f32]) -> Vec<f32>, 30.0..45.0_f32),
+        (lossy::adpcm, 10.0..35.0),
+        (lossy::transform, 3.0..20.0),
+    ] {
+        for i in 0..4 {
+            let original = call(i);
+            let power =
+                |samples: &mut dyn Iterator<Item = f32>| samples.map(|x| x * x).sum::<f32>();
+            let coded = code(&original);
+            assert_eq!(coded.len(), original.len());
+            let lost = power(&mut original.iter().zip(&coded).map(|(a, b)| a - b));
+            let ratio = 10.0 * (power(&mut original.iter().copied()) / lost).log10();
+            assert!(
+                decibel.contains(&ratio),
+                "call {i}: {ratio:.1} dB of {decibel:?}"
+            );
+        }
+    }
 }
 
 #[test]

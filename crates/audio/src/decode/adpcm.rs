@@ -20,6 +20,21 @@ impl BlockLayout {
     pub(super) fn holds_header(self, is_ms: bool) -> bool {
         self.bytes >= self.channels * if is_ms { 7 } else { 4 }
     }
+
+    /// How many frames lie in so many bytes: of each block those in its header, and
+    /// two for each byte that a channel has in the rest of it.
+    pub(super) fn frames_in(self, bytes: u64, is_ms: bool) -> u64 {
+        let n = self.channels as u64;
+        let in_block = |bytes: u64| match (is_ms, bytes.checked_sub(n * if is_ms { 7 } else { 4 }))
+        {
+            (_, None) => 0,
+            (true, Some(codes)) => 2 + 2 * codes / n,
+            // Four bytes of each channel in turn; a last round that is not whole is none.
+            (false, Some(codes)) => 1 + codes / (4 * n) * 8,
+        };
+        let size = self.bytes.max(1) as u64;
+        (bytes / size).saturating_mul(in_block(size)) + in_block(bytes % size)
+    }
 }
 
 /// Predictor weights, in 256ths.

@@ -42,6 +42,11 @@ impl Mixer {
         self.samples.reserve_exact(n_samples.min(self.max_samples));
     }
 
+    /// How many samples there are so far, which is the same in each channel.
+    pub(super) fn n_samples(&self) -> usize {
+        self.samples.len()
+    }
+
     /// Takes samples that go round the channels.
     pub(super) fn push_interleaved(
         &mut self,

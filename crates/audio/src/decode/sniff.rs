@@ -88,16 +88,27 @@ pub(super) fn tag_length(head: &[u8]) -> usize {
 }
 
 /// How many bytes the last frame announces beyond the end of the file.
-///
-/// Walks from frame to frame up to the first thing that is none, such as a tag.
-pub(super) fn missing_bytes(mut bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> usize {
-    while let Some(length) = frame_length(bytes) {
-        match bytes.get(length..) {
-            Some(rest) => bytes = rest,
-            None => return length - bytes.len(),
-        }
+pub(super) fn missing_bytes(bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> usize {
+    let rest = after_whole_frames(bytes, frame_length);
+    frame_length(rest).map_or(0, |length| length - rest.len())
+}
+
+/// Whether the file ends within a frame, be it within its first bytes, which do not
+/// say yet how long it is.
+pub(super) fn ends_within_frame(bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> bool {
+    let rest = after_whole_frames(bytes, frame_length);
+    // Headers have four bytes or seven, and begin with eleven set bits.
+    let is_header = rest.len() < 7 && matches!(rest, [0xFF] | [0xFF, 0xE0..=0xFF, ..]);
+    frame_length(rest).is_some() || is_header
+}
+
+/// Walks from frame to frame up to one that is not whole, or to the first thing that
+/// is none, such as a tag.
+fn after_whole_frames(mut bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> &[u8] {
+    while let Some(rest) = frame_length(bytes).and_then(|length| bytes.get(length..)) {
+        bytes = rest;
     }
-    0
+    bytes
 }
 
 /// Whether two frames follow each other, or one ends with the bytes.
@@ -212,6 +223,27 @@ mod tests {
         stream[417..].copy_from_slice(&[0xFF, 0xFB, 0x90, 0x00]);
         check(&stream, Some(Container::Mpeg));
         check(&[vec![0; 10], stream].concat(), Some(Container::Mpeg));
+    }
+
+    #[test]
+    fn a_stream_that_ends_within_a_frame_is_told_from_a_whole_one() {
+        let mut stream = vec![0; 2 * 417];
+        for at in [0, 417] {
+            stream[at..at + 4].copy_from_slice(&[0xFF, 0xFB, 0x90, 0x00]);
+        }
+        for (length, is_cut) in [
+            (834, false),
+            (833, true),
+            (421, true),
+            (418, true),
+            (417, false),
+        ] {
+            let found = ends_within_frame(&stream[..length], mpeg_frame_length);
+            assert_eq!(found, is_cut, "{length} bytes");
+        }
+        assert_eq!(missing_bytes(&stream[..421], mpeg_frame_length), 413);
+        let tagged = [&stream[..], b"TAG"].concat();
+        assert!(!ends_within_frame(&tagged, mpeg_frame_length));
     }
 
     #[test]

@@ -19,12 +19,18 @@ use super::codec;
 use super::iso_media::{self, Edit};
 use super::job::{Job, Sound};
 use super::mix::Mixer;
-use super::sniff::{adts_frame_length, missing_bytes, mpeg_frame_length, tag_length};
+use super::sniff::{
+    adts_frame_length, ends_within_frame, missing_bytes, mpeg_frame_length, tag_length,
+};
 use crate::clip::SampleRate;
 use crate::error::AudioError;
 
 /// After so many failures in a row there is nothing left to find.
 const MAX_FAILURES: u32 = 64;
+
+/// The most samples of an MPEG frame. Some encoders count one frame too many, that of
+/// the header itself.
+const MPEG_FRAME: u64 = 1152;
 
 /// Reads a file that holds a compressed stream.
 pub(super) fn decode(file: &[u8], container: Container, job: &Job) -> Result<Sound, AudioError> {
@@ -167,6 +173,7 @@ impl Stream<'_> {
             n_damaged,
             n_packets,
             n_read,
+            last,
             ..
         } = playback
         else {
@@ -192,27 +199,45 @@ impl Stream<'_> {
                 "The stream is broken after {at:.3} s ({reason}); the rest was left out."
             ));
         }
-        let is_cut = matches!(ending, Ending::CutShort) || self.is_cut_short(track.claimed, n_read);
+        let is_cut =
+            matches!(ending, Ending::CutShort) || self.is_cut_short(track.claimed, n_read, &last);
         // The packet at the cut is damaged, too, and needs no second mention.
         if n_damaged > u64::from(is_cut) {
             sound.warnings.push(format!(
                 "{n_damaged} of {n_packets} packets are damaged and were left out."
             ));
         } else if is_cut {
-            sound.warnings.push(cut_short(track.claimed, n_read, rate));
+            sound
+                .warnings
+                .push(self.cut_short(track.claimed, n_read, rate));
         }
         Ok(sound)
     }
 
-    fn is_cut_short(&self, claimed: Option<u64>, n_read: u64) -> bool {
-        match self.container {
-            Container::Flac | Container::IsoMedia => {
-                claimed.is_some_and(|claimed| n_read < claimed)
-            }
-            Container::Mpeg => missing_bytes(self.bytes, mpeg_frame_length) > 0,
-            Container::Adts => missing_bytes(self.bytes, adts_frame_length) > 0,
-            Container::Ogg => !ends_with_last_page(self.bytes),
+    fn is_cut_short(&self, claimed: Option<u64>, n_read: u64, last: &LastPacket) -> bool {
+        match (self.container, claimed) {
+            (Container::Flac, Some(claimed)) => n_read < claimed,
+            (Container::Flac, None) => last.is_followed_by_flac(self.bytes),
+            (Container::Mpeg, Some(claimed)) if claimed > n_read.saturating_add(MPEG_FRAME) => true,
+            (Container::Mpeg, _) => ends_within_frame(self.bytes, mpeg_frame_length),
+            (Container::Adts, _) => ends_within_frame(self.bytes, adts_frame_length),
+            (Container::Ogg, _) => !ends_with_last_page(self.bytes),
             _ => false,
+        }
+    }
+
+    /// What to say of a file that was cut short.
+    fn cut_short(&self, claimed: Option<u64>, n_read: u64, rate: SampleRate) -> String {
+        match (claimed, self.container) {
+            (Some(claimed), _) if claimed > n_read => format!(
+                "The file was cut short: its header announces {:.3} s of sound and {:.3} s are there.",
+                rate.duration_of(claimed as usize).0,
+                rate.duration_of(n_read as usize).0,
+            ),
+            (_, Container::Ogg) => {
+                "The file was cut short: its last page is not there or not complete.".to_owned()
+            }
+            _ => "The file was cut short: its last packet is not complete.".to_owned(),
         }
     }
 
@@ -222,18 +247,6 @@ impl Stream<'_> {
             Container::IsoMedia => iso_media::of_sound_track(self.bytes),
             _ => Edit::default(),
         }
-    }
-}
-
-/// What to say of a file that was cut short.
-fn cut_short(claimed: Option<u64>, n_read: u64, rate: SampleRate) -> String {
-    match claimed.filter(|&claimed| claimed > n_read) {
-        Some(claimed) => format!(
-            "The file was cut short: its header announces {:.3} s of sound and {:.3} s are there.",
-            rate.duration_of(claimed as usize).0,
-            rate.duration_of(n_read as usize).0,
-        ),
-        None => "The file was cut short: its last packet is not complete.".to_owned(),
     }
 }
 
@@ -269,6 +282,36 @@ enum Ending {
     Broken(String),
 }
 
+/// What is remembered of the packet that was read last, to find it in the file.
+#[derive(Default)]
+struct LastPacket {
+    /// Its first bytes: number and checksum of a FLAC frame are among them.
+    head: Vec<u8>,
+    length: usize,
+}
+
+impl LastPacket {
+    fn note(&mut self, packet: &[u8]) {
+        self.length = packet.len();
+        self.head.clear();
+        self.head.extend(packet.iter().take(16));
+    }
+
+    /// Whether another FLAC frame begins behind it. The reader leaves a frame that is
+    /// not whole out without a word where no header says how many samples there are.
+    fn is_followed_by_flac(&self, file: &[u8]) -> bool {
+        if self.head.is_empty() {
+            return false;
+        }
+        let mut windows = file.windows(self.head.len());
+        let Some(at) = windows.rposition(|window| window == self.head) else {
+            return false;
+        };
+        let rest = file.get(at + self.length..).unwrap_or_default();
+        matches!(rest, [0xFF] | [0xFF, 0xF8 | 0xF9, ..])
+    }
+}
+
 /// The state of decoding a stream.
 struct Playback<'a> {
     job: &'a Job<'a>,
@@ -280,6 +323,7 @@ struct Playback<'a> {
     n_damaged: u64,
     /// Samples decoded, before the edit list is applied.
     n_read: u64,
+    last: LastPacket,
 }
 
 impl<'a> Playback<'a> {
@@ -293,6 +337,7 @@ impl<'a> Playback<'a> {
             n_packets: 0,
             n_damaged: 0,
             n_read: 0,
+            last: LastPacket::default(),
         }
     }
 
@@ -330,6 +375,7 @@ impl<'a> Playback<'a> {
                 continue;
             }
             self.n_packets += 1;
+            self.last.note(&packet.data);
             match decoder.decode(&packet) {
                 Ok(buffer) => {
                     failures = 0;

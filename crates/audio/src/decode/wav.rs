@@ -18,6 +18,13 @@ const LE: ByteOrder = ByteOrder::LittleEndian;
 /// The format tag that defers to the one inside its extension.
 const EXTENSIBLE: u16 = 0xFFFE;
 
+/// Tags that more than one place asks for.
+const MS_ADPCM: u16 = 0x0002;
+const A_LAW: u16 = 0x0006;
+const MU_LAW: u16 = 0x0007;
+const IMA_ADPCM: u16 = 0x0011;
+const MP3: u16 = 0x0055;
+
 /// Reads a WAV file.
 pub(super) fn decode(file: &[u8], job: &Job) -> Result<Sound, AudioError> {
     let chunks = chunks(file, LE);
@@ -35,10 +42,11 @@ pub(super) fn decode(file: &[u8], job: &Job) -> Result<Sound, AudioError> {
         .ok_or_else(|| job.malformed("WAV", "it has no `data` chunk"))?;
     let n_frames = body(b"fact")
         .and_then(|fact| LE.u32(fact, 0))
-        .filter(|&n| n > 0);
-    let (payload, warning) = payload(file, data, &format);
+        // Neither of the two says anything: both are written where it is not known.
+        .filter(|n| !matches!(*n, 0 | u32::MAX));
+    let (payload, length) = payload(file, data);
     let mut sound = format.decode(payload, n_frames, job)?;
-    if let Some(warning) = warning {
+    if let Some(warning) = length.warning(&format, payload.len() as u64, n_frames, &sound) {
         // A stream inside that was cut with the file has noticed it, too.
         sound
             .warnings
@@ -48,25 +56,73 @@ pub(super) fn decode(file: &[u8], job: &Job) -> Result<Sound, AudioError> {
     Ok(sound)
 }
 
-/// What the `data` chunk holds, and what is wrong with its length.
-fn payload<'a>(file: &'a [u8], data: &Chunk, format: &Format) -> (&'a [u8], Option<String>) {
+/// What the `data` chunk holds, and what its header says about that.
+fn payload<'a>(file: &'a [u8], data: &Chunk) -> (&'a [u8], Length) {
     let rest = &file[data.body.start..];
     if data.claimed == Some(0) && is_sound(rest) {
-        let warning = "The header was never completed, as when a recorder loses power: it announces no \
-                       sound, and everything after it was read as sound.";
-        return (rest, Some(warning.to_owned()));
+        return (rest, Length::NeverWritten);
     }
     let held = data.body.len() as u64;
-    let claimed = held.saturating_add(data.missing());
-    let seconds = |bytes: u64| bytes as f64 / f64::from(format.bytes_per_second.max(1));
-    let warning = (claimed > held).then(|| {
-        format!(
-            "The file was cut short: its header announces {:.3} s of sound and {:.3} s are there.",
-            seconds(claimed),
-            seconds(held),
-        )
-    });
-    (&file[data.body.clone()], warning)
+    let length = match data.claimed {
+        None => Length::Unknown,
+        Some(claimed) if claimed > held => Length::Missing { claimed },
+        Some(_) => Length::Kept,
+    };
+    (&file[data.body.clone()], length)
+}
+
+/// What the header of a `data` chunk says of its length, in bytes.
+enum Length {
+    /// What is there.
+    Kept,
+    /// That it was not known when the header was written, as in a pipe.
+    Unknown,
+    /// Nothing, as when a recorder loses power.
+    NeverWritten,
+    /// More than is there.
+    Missing { claimed: u64 },
+}
+
+impl Length {
+    /// What to say of a sound that was read from `held` bytes; the `fact` chunk may
+    /// have announced its frames.
+    fn warning(
+        &self,
+        format: &Format,
+        held: u64,
+        fact: Option<u32>,
+        sound: &Sound,
+    ) -> Option<String> {
+        let there = sound.mixer.n_samples() as u64;
+        let announced = match *self {
+            Self::Kept => return None,
+            Self::NeverWritten => {
+                let warning = "The header was never completed, as when a recorder loses power: it announces no \
+                               sound, and everything after it was read as sound.";
+                return Some(warning.to_owned());
+            }
+            Self::Unknown => fact
+                .filter(|_| !format.is_stored_by_sample())
+                .map(u64::from),
+            Self::Missing { claimed } => format.frames_in(claimed, fact),
+        };
+        let seconds = |frames: u64| sound.format.rate.duration_of(frames as usize).0;
+        match (announced, self) {
+            (Some(announced), _) if announced > there => Some(format!(
+                "The file was cut short: its header announces {:.3} s of sound and {:.3} s are there.",
+                seconds(announced),
+                seconds(there),
+            )),
+            // How long the rest would have been is known in bytes only.
+            (_, Self::Missing { claimed }) => Some(format!(
+                "The file was cut short: its header announces {claimed} bytes of sound and {held} are there."
+            )),
+            _ if format.ends_within_a_frame(held) => {
+                Some("The file was cut short: its last sample is not complete.".to_owned())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Whether what follows an empty `data` chunk is sound rather than another
@@ -81,7 +137,6 @@ struct Format<'a> {
     tag: u16,
     channels: u16,
     rate: SampleRate,
-    bytes_per_second: u32,
     block_align: u16,
     bits: u16,
     /// What follows the fixed fields, after the length of the extension.
@@ -91,13 +146,10 @@ struct Format<'a> {
 impl<'a> Format<'a> {
     fn read(chunk: &'a [u8], job: &Job) -> Result<Self, AudioError> {
         let field = |at: usize| LE.u16(chunk, at);
-        let (Some(tag), Some(channels), Some(rate), Some(bytes_per_second), Some(block_align)) = (
-            field(0),
-            field(2),
-            LE.u32(chunk, 4),
-            LE.u32(chunk, 8),
-            field(12),
-        ) else {
+        // Bytes per second are left aside: encoders round them, or guess.
+        let (Some(tag), Some(channels), Some(rate), Some(block_align)) =
+            (field(0), field(2), LE.u32(chunk, 4), field(12))
+        else {
             let reason = format!(
                 "its `fmt ` chunk has {} bytes where 16 are needed",
                 chunk.len()
@@ -116,7 +168,6 @@ impl<'a> Format<'a> {
             tag,
             channels,
             rate,
-            bytes_per_second,
             block_align,
             bits,
             extension,
@@ -130,14 +181,54 @@ impl<'a> Format<'a> {
         job: &Job,
     ) -> Result<Sound, AudioError> {
         match self.tag {
-            0x0002 => self.decode_blocks(payload, n_frames, "MS ADPCM", job),
-            0x0011 => self.decode_blocks(payload, n_frames, "IMA ADPCM", job),
-            0x0055 => {
+            MS_ADPCM => self.decode_blocks(payload, n_frames, "MS ADPCM", job),
+            IMA_ADPCM => self.decode_blocks(payload, n_frames, "IMA ADPCM", job),
+            MP3 => {
                 let mut sound = stream::decode_mp3(payload, job)?;
                 "WAV".clone_into(&mut sound.format.container);
                 Ok(sound)
             }
             _ => self.decode_samples(payload, job),
+        }
+    }
+
+    /// How many frames lie in so many bytes, where that can be told; the `fact` chunk
+    /// leaves out the filling of the last block.
+    fn frames_in(&self, bytes: u64, fact: Option<u32>) -> Option<u64> {
+        let fact = fact.map(u64::from);
+        match self.tag {
+            MS_ADPCM | IMA_ADPCM => {
+                let frames = self.layout().frames_in(bytes, self.tag == MS_ADPCM);
+                Some(fact.map_or(frames, |fact| fact.min(frames)))
+            }
+            MP3 => fact,
+            _ => Some(bytes / self.frame_bytes()?),
+        }
+    }
+
+    /// Whether so many bytes end before all channels have had their turn.
+    fn ends_within_a_frame(&self, bytes: u64) -> bool {
+        let frame = self.frame_bytes().filter(|_| self.is_stored_by_sample());
+        frame.is_some_and(|frame| !bytes.is_multiple_of(frame))
+    }
+
+    fn is_stored_by_sample(&self) -> bool {
+        !matches!(self.tag, MS_ADPCM | IMA_ADPCM | MP3)
+    }
+
+    /// The bytes of one sample in every channel.
+    fn frame_bytes(&self) -> Option<u64> {
+        let bytes = match self.tag {
+            A_LAW | MU_LAW => 1,
+            _ => self.bytes_per_sample() as u64,
+        };
+        (bytes > 0).then(|| bytes * u64::from(self.channels))
+    }
+
+    fn layout(&self) -> BlockLayout {
+        BlockLayout {
+            bytes: self.block_align.into(),
+            channels: self.channels.into(),
         }
     }
 
@@ -160,16 +251,19 @@ impl<'a> Format<'a> {
         ))
     }
 
-    /// How the samples are written, by the tag and the bytes of a sample.
-    ///
     /// The size of a frame decides over the number of bits, which may be that of
     /// the converter: 12 or 20 bits at the top of 2 or 3 bytes.
-    fn sample_coding(&self, job: &Job) -> Result<SampleCoding, AudioError> {
+    fn bytes_per_sample(&self) -> usize {
         let by_bits = usize::from(self.bits).div_ceil(8);
         let by_frame = usize::from(self.block_align) / usize::from(self.channels);
         let fits = by_frame >= by_bits
             && by_frame * usize::from(self.channels) == usize::from(self.block_align);
-        let bytes = if fits { by_frame } else { by_bits };
+        if fits { by_frame } else { by_bits }
+    }
+
+    /// How the samples are written, by the tag and the bytes of a sample.
+    fn sample_coding(&self, job: &Job) -> Result<SampleCoding, AudioError> {
+        let bytes = self.bytes_per_sample();
         let signed = |width| Ok(SampleCoding::Signed(width, LE));
         match (self.tag, bytes) {
             (0x0001, 1) => Ok(SampleCoding::Unsigned8),
@@ -178,8 +272,8 @@ impl<'a> Format<'a> {
             (0x0001, 4) => signed(SignedWidth::Four),
             (0x0003, 4) => Ok(SampleCoding::Float32(LE)),
             (0x0003, 8) => Ok(SampleCoding::Float64(LE)),
-            (0x0006, _) => Ok(SampleCoding::ALaw),
-            (0x0007, _) => Ok(SampleCoding::MuLaw),
+            (A_LAW, _) => Ok(SampleCoding::ALaw),
+            (MU_LAW, _) => Ok(SampleCoding::MuLaw),
             (0x0001 | 0x0003, _) => {
                 let reason = format!("{} bits in {bytes} bytes per sample", self.bits);
                 Err(job.unsupported(format_name(self.tag), &reason))
@@ -198,11 +292,8 @@ impl<'a> Format<'a> {
         codec: &str,
         job: &Job,
     ) -> Result<Sound, AudioError> {
-        let layout = BlockLayout {
-            bytes: self.block_align.into(),
-            channels: self.channels.into(),
-        };
-        if !layout.holds_header(self.tag == 0x0002) {
+        let layout = self.layout();
+        if !layout.holds_header(self.tag == MS_ADPCM) {
             let reason = format!(
                 "blocks of {} bytes for {} channels",
                 self.block_align, self.channels
@@ -211,7 +302,7 @@ impl<'a> Format<'a> {
         }
         let mut mixer = Mixer::new(32_767.0 / 32_768.0, job.max_samples(self.rate));
         let done = match self.tag {
-            0x0002 => {
+            MS_ADPCM => {
                 let table = adpcm::ms_coefficients(self.extension);
                 adpcm::mix_ms(payload, layout, &table, n_frames, &mut mixer)
             }

@@ -39,7 +39,7 @@ pub(crate) fn as_toml(settings: &Settings) -> String {
         }
         text.push_str(&describe(setting, lookup(&defaults, setting.key)));
         match lookup(&values, setting.key) {
-            Some(value) => text.push_str(&format!("{name} = {value}\n")),
+            Some(value) => text.push_str(&format!("{name} = {}\n", written(value))),
             None => text.push_str(&format!("# {name} =\n")),
         }
     }
@@ -47,7 +47,7 @@ pub(crate) fn as_toml(settings: &Settings) -> String {
 }
 
 fn describe(setting: &Setting, default: Option<&Value>) -> String {
-    let default = default.map_or_else(|| "none".to_owned(), Value::to_string);
+    let default = default.map_or_else(|| "none".to_owned(), written);
     let mut words = format!("{} Default: {default}.", setting.meaning);
     if !setting.choices.is_empty() {
         words.push_str(&format!(" One of: {}.", setting.choices.join(", ")));
@@ -66,6 +66,14 @@ fn describe(setting: &Setting, default: Option<&Value>) -> String {
     comment.push_str(&line);
     comment.push('\n');
     comment
+}
+
+/// A value as TOML, very small numbers without rows of zeros.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Float(number) if *number != 0.0 && number.abs() < 1e-4 => format!("{number:e}"),
+        value => value.to_string(),
+    }
 }
 
 fn as_json(settings: &Settings) -> Result<String> {
@@ -95,5 +103,16 @@ mod tests {
         let printed = as_toml(&Settings::default());
         let read: Table = toml::from_str(&printed).expect("it is TOML");
         assert_eq!(read, Settings::default().to_table());
+    }
+
+    #[test]
+    fn numbers_are_printed_with_the_digits_that_were_written() {
+        let printed = as_toml(&Settings::default());
+        assert!(printed.contains("\nscale.amin = 1e-10\n"), "{printed}");
+        let is_long = |word: &str| word.len() > 9 && word.parse::<f64>().is_ok();
+        let long = printed
+            .split([' ', '\n', ',', '[', ']'])
+            .find(|word| is_long(word));
+        assert_eq!(long, None);
     }
 }

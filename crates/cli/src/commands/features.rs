@@ -9,7 +9,7 @@ use biophony_audio::{
 };
 
 use super::load_settings;
-use crate::arguments::{Common, FeaturesArguments, ScaleArgument};
+use crate::arguments::{Common, FeaturesArguments, ScaleArgument, TopDbArgument};
 use crate::{Outcome, UsageError};
 
 pub(crate) fn run(common: &Common, arguments: &FeaturesArguments) -> Result<Outcome> {
@@ -107,7 +107,10 @@ fn configure(
         let FeatureScale::Db { top_db, .. } = &mut settings.scale else {
             return Err(UsageError("`--top-db` goes with `--scale db`".to_owned()));
         };
-        *top_db = Some(wanted);
+        *top_db = match wanted {
+            TopDbArgument::Unlimited => None,
+            TopDbArgument::Db(decibel) => Some(decibel),
+        };
     }
     FeatureConfig::new(settings).map_err(|error: AudioError| UsageError(error.to_string()))
 }

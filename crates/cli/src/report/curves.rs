@@ -6,8 +6,12 @@ use super::chart::{Axis, line, place};
 /// The drawing's frame, in its own units (`viewBox`).
 pub(super) const LEFT: f64 = 46.0;
 pub(super) const RIGHT: f64 = 352.0;
-pub(super) const TOP: f64 = 12.0;
-pub(super) const BOTTOM: f64 = 212.0;
+pub(super) const TOP: f64 = 30.0;
+pub(super) const BOTTOM: f64 = 230.0;
+/// The line of the legend, above the frame: within it, lines could cross it.
+const LEGEND: f64 = 10.0;
+/// From one entry of the legend to the next.
+const LEGEND_STEP: f64 = 108.0;
 
 /// One drawing: several runs over one pair of axes.
 #[derive(Debug, Clone)]
@@ -38,6 +42,7 @@ pub(super) struct Line {
 pub(super) struct Legend {
     pub(super) kind: LineKind,
     pub(super) label: &'static str,
+    pub(super) x: f64,
     pub(super) y: f64,
 }
 
@@ -89,7 +94,7 @@ fn loss_panel(runs: &[TrainingCurves]) -> Option<CurvePanel> {
     let mut panel = Panel::new("loss", runs, [0.0, high * 1.04])?;
     panel.draw(runs, LineKind::Training, training);
     panel.draw(runs, LineKind::Validation, validation);
-    Some(panel.finish(runs, LegendCorner::Top))
+    Some(panel.finish(runs))
 }
 
 fn metric_panel(runs: &[TrainingCurves]) -> Option<CurvePanel> {
@@ -103,13 +108,7 @@ fn metric_panel(runs: &[TrainingCurves]) -> Option<CurvePanel> {
     let mut panel = Panel::new(name, runs, [0.0, 1.0])?;
     panel.draw(runs, LineKind::Validation, metric);
     let was_watched = !panel.drawing.lines.is_empty();
-    was_watched.then(|| panel.finish(runs, LegendCorner::Bottom))
-}
-
-/// Where the lines leave room for the legend.
-enum LegendCorner {
-    Top,
-    Bottom,
+    was_watched.then(|| panel.finish(runs))
 }
 
 /// A drawing in the making.
@@ -172,20 +171,17 @@ impl Panel {
         }
     }
 
-    fn finish(mut self, runs: &[TrainingCurves], corner: LegendCorner) -> CurvePanel {
+    fn finish(mut self, runs: &[TrainingCurves]) -> CurvePanel {
         let mut kinds: Vec<LineKind> = self.drawing.lines.iter().map(|line| line.kind).collect();
         kinds.dedup();
-        let first = match corner {
-            LegendCorner::Top => TOP + 10.0,
-            LegendCorner::Bottom => BOTTOM - 12.0 - 17.0 * kinds.len().saturating_sub(1) as f64,
-        };
         self.drawing.legend = kinds
             .into_iter()
             .enumerate()
             .map(|(place, kind)| Legend {
                 kind,
                 label: kind.class(),
-                y: first + 17.0 * place as f64,
+                x: LEFT + LEGEND_STEP * place as f64,
+                y: LEGEND,
             })
             .collect();
         let best: Vec<String> = runs.iter().map(|run| run.best_epoch.to_string()).collect();
@@ -228,6 +224,27 @@ mod tests {
             panels.iter().map(shape).collect::<Vec<_>>(),
             [(4, 2, 2), (2, 2, 1)]
         );
+    }
+
+    #[test]
+    fn the_legend_lies_above_all_lines() {
+        for panel in panels(&[run(&[2.0, 1.0])]) {
+            let high = panel.lines.iter().map(|line| highest(&line.path));
+            let high = high.fold(TOP, f64::min);
+            assert!(panel.legend.iter().all(|entry| entry.y + 8.0 < high));
+            let xs: Vec<f64> = panel.legend.iter().map(|entry| entry.x).collect();
+            assert!(xs.windows(2).all(|pair| pair[0] + 90.0 < pair[1]), "{xs:?}");
+        }
+    }
+
+    /// The least `y` of a path.
+    fn highest(path: &str) -> f64 {
+        let points = path
+            .split(['M', 'L'])
+            .filter_map(|point| point.split_once(' '));
+        points
+            .map(|(_, y)| y.parse().expect("a number"))
+            .fold(f64::INFINITY, f64::min)
     }
 
     #[test]

@@ -10,15 +10,24 @@ use super::chart::{Axis, line, place};
 /// The frame of the upper drawing, in its own units (`viewBox`).
 pub(super) const LEFT: f64 = 46.0;
 pub(super) const RIGHT: f64 = 346.0;
-pub(super) const TOP: f64 = 12.0;
-pub(super) const BOTTOM: f64 = 262.0;
+pub(super) const TOP: f64 = 30.0;
+pub(super) const BOTTOM: f64 = 280.0;
 /// The frame of the histogram below it.
-pub(super) const HISTOGRAM_TOP: f64 = 276.0;
-pub(super) const HISTOGRAM_BOTTOM: f64 = 322.0;
+pub(super) const HISTOGRAM_TOP: f64 = 294.0;
+pub(super) const HISTOGRAM_BOTTOM: f64 = 340.0;
+/// The line of the legend, above the frame: within it, lines could cross it.
+const LEGEND: f64 = 10.0;
+/// The height of everything with the legend, and of what the legend takes of it.
+const HEIGHT: f64 = 384.0;
+const LEGEND_HEIGHT: f64 = 18.0;
 
 /// The whole diagram.
 #[derive(Debug, Clone)]
 pub(super) struct ReliabilityDiagram {
+    /// The part of the drawing that is used: where it begins, and how high it is.
+    pub(super) view: [f64; 2],
+    /// Where the legend is written, if there is more than one line to tell apart.
+    pub(super) legend: Option<f64>,
     pub(super) x: Axis,
     pub(super) y: Axis,
     /// A bar per filled bin, from the confidence line to the accuracy.
@@ -60,7 +69,11 @@ impl ReliabilityDiagram {
         let before = calibration.before.as_ref();
         let bins = &calibration.after.bins;
         let most_clips = bins.iter().map(|bin| bin.n_clips).max().unwrap_or(0);
+        let legend = before.map(|_| LEGEND);
+        let unused = if legend.is_some() { 0.0 } else { LEGEND_HEIGHT };
         Self {
+            view: [unused, HEIGHT - unused],
+            legend,
             after_path: path(&calibration.after, &x, &y),
             before_path: before.map_or_else(String::new, |bins| path(bins, &x, &y)),
             before: before.map_or_else(Vec::new, |bins| dots(bins, &x, &y)),
@@ -119,6 +132,23 @@ mod tests {
     use biophony_model::calibrate::reliability;
 
     use super::*;
+
+    #[test]
+    fn the_legend_lies_above_all_lines_and_is_there_where_two_are() {
+        let bins = || reliability(&[0, 1], &[vec![0.7, 0.3], vec![0.1, 0.9]], 10);
+        let diagram = |before| {
+            ReliabilityDiagram::of(&CalibrationReport {
+                temperature: None,
+                before,
+                after: bins(),
+            })
+        };
+        let two = diagram(Some(bins()));
+        assert!(two.legend.is_some_and(|y| y + 8.0 < two.y.place(1.0)));
+        assert_eq!(two.view, [0.0, HEIGHT]);
+        let one = diagram(None);
+        assert_eq!((one.legend, one.view[0]), (None, LEGEND_HEIGHT));
+    }
 
     #[test]
     fn empty_bins_have_no_dot_and_a_bar_without_height() {

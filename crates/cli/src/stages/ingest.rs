@@ -6,9 +6,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use biophony_audio::{
-    DecodeLimits, Spectrogram, decode_file, read_spectrogram_npy, write_spectrogram_npy,
+    Clip, DecodeLimits, Spectrogram, decode_file, read_spectrogram_npy, write_spectrogram_npy,
 };
 use biophony_dataset::{Dataset, Examination, examine, relate};
 use biophony_model::prepare::{read_examples, write_examples};
@@ -96,7 +96,30 @@ impl Ingest {
                 anyhow::Ok(Json(examine(path(i), audit)))
             },
         )?;
-        let examined = examined.into_iter().map(|Json(one)| one).collect();
+        let mut examined: Vec<Examination> = examined.into_iter().map(|Json(one)| one).collect();
+
+        let usable = |&i: &usize| examined[i].is_usable();
+        let readable: Vec<usize> = recordings.iter().copied().filter(usable).collect();
+        let preparer = Preparer::new(&self.front_end)?;
+        let prepared: Vec<Prepared> = context.memo(
+            "features",
+            &*self.front_end,
+            &readable,
+            |&i| content[i],
+            |i| {
+                self.interrupt.check()?;
+                let decoded = decode_file(path(i), &DecodeLimits::default())?;
+                anyhow::Ok(Prepared::by(&preparer, &decoded.clip))
+            },
+        )?;
+        let mut features = HashMap::new();
+        for (&i, prepared) in readable.iter().zip(prepared) {
+            match prepared {
+                Prepared::Features(spectrogram) => _ = features.insert(i, spectrogram),
+                // Known only now, and told like a file that cannot be read.
+                Prepared::Refused(reason) => examined[i] = Examination::unusable(reason),
+            }
+        }
         let collection = Collection {
             name: self.name.clone(),
             audit: relate(&self.dataset, audit, examined),
@@ -122,30 +145,16 @@ impl Ingest {
             .iter()
             .map(|&i| (self.dataset.name_of(&self.dataset.recordings[i]), i))
             .collect();
-        let readable: Vec<usize> = usable.names.iter().map(|name| index_of[name]).collect();
-        let preparer = Preparer::new(&self.front_end)?;
-        let features: Vec<Features> = context.memo(
-            "features",
-            &*self.front_end,
-            &readable,
-            |&i| content[i],
-            |i| {
-                self.interrupt.check()?;
-                let decoded = decode_file(path(i), &DecodeLimits::default())?;
-                let features = preparer
-                    .prepare(&decoded.clip)
-                    .with_context(|| format!("cannot prepare `{}`", path(i).display()))?;
-                anyhow::Ok(Features(features))
-            },
-        )?;
-        let examples = usable.names.iter().zip(&usable.labels).zip(features);
+        let examples = usable.names.iter().zip(&usable.labels);
         let examples = Examples {
             labels: LabelSet::new(usable.classes.clone())?,
             examples: examples
-                .map(|((name, &label), Features(features))| Example {
+                .map(|(name, &label)| Example {
                     name: name.clone(),
                     label,
-                    features,
+                    features: features
+                        .remove(&index_of[name])
+                        .expect("what is usable has features"),
                 })
                 .collect(),
         };
@@ -187,18 +196,46 @@ impl Ingest {
     }
 }
 
-/// One recording's features, as they are remembered.
-struct Features(Spectrogram);
+/// What became of one recording, as it is remembered.
+enum Prepared {
+    Features(Spectrogram),
+    /// It can be read and not be brought into the form that the network hears, as when
+    /// its sample rate is too far from the model's: why.
+    Refused(String),
+}
 
-impl MemoValue for Features {
+/// What a remembered reason begins with; features begin as all of NumPy's files do.
+const REFUSED: &[u8] = b"refused: ";
+
+impl Prepared {
+    fn by(preparer: &Preparer, clip: &Clip) -> Self {
+        match preparer.prepare(clip) {
+            Ok(features) => Self::Features(features),
+            Err(error) => {
+                let reason = anyhow::Error::new(error);
+                Self::Refused(format!("cannot be prepared for the network: {reason:#}"))
+            }
+        }
+    }
+}
+
+impl MemoValue for Prepared {
     fn encode(&self) -> Result<Vec<u8>, BoxError> {
-        let mut bytes = Vec::new();
-        write_spectrogram_npy(&mut bytes, &self.0)?;
-        Ok(bytes)
+        match self {
+            Self::Features(features) => {
+                let mut bytes = Vec::new();
+                write_spectrogram_npy(&mut bytes, features)?;
+                Ok(bytes)
+            }
+            Self::Refused(reason) => Ok([REFUSED, reason.as_bytes()].concat()),
+        }
     }
 
     fn decode(bytes: Vec<u8>) -> Result<Self, BoxError> {
-        Ok(Self(read_spectrogram_npy(&bytes[..])?))
+        match bytes.strip_prefix(REFUSED) {
+            Some(reason) => Ok(Self::Refused(String::from_utf8(reason.to_vec())?)),
+            None => Ok(Self::Features(read_spectrogram_npy(&bytes[..])?)),
+        }
     }
 }
 

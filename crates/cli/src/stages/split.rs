@@ -260,7 +260,7 @@ fn single(
         .any(|recording| recording.split.is_some());
     let (parts, warnings) = if by_manifest && grouping == Grouping::Kept {
         let split = usable.manifest_split()?;
-        (split.parts, straddling("split", &split.straddling))
+        (split.parts, straddling("parts", &split.straddling))
     } else {
         let parts = split(&usable.labels, groups, config).or_else(|error| match grouping {
             // The same error with the class's name in it.
@@ -346,12 +346,35 @@ fn scarce(usable: &Usable, k: usize) -> Vec<String> {
     usable.scarce_classes(k).into_iter().map(warn).collect()
 }
 
-fn straddling(what: &str, torn: &[Straddle]) -> Vec<String> {
+/// What to say of recordings that belong together and that the manifest has put into
+/// different folds or parts.
+fn straddling(sides: &str, torn: &[Straddle]) -> Vec<String> {
     let warn = |torn: &Straddle| {
         format!(
-            "the manifest's {what} tear apart recordings that belong together, which makes the figures too good: {}",
+            "the manifest puts recordings that belong together into different {sides} ({}), which makes the figures too good: {}",
+            torn.sides.join(", "),
             torn.names.join(", ")
         )
     };
     torn.iter().map(warn).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_divides_what_belongs_together_is_told_so() {
+        let torn = Straddle {
+            names: vec!["a.wav".to_owned(), "b.wav".to_owned()],
+            sides: vec!["test".to_owned(), "train".to_owned()],
+        };
+        assert_eq!(
+            straddling("parts", &[torn]),
+            [
+                "the manifest puts recordings that belong together into different parts (test, train), \
+              which makes the figures too good: a.wav, b.wav"
+            ]
+        );
+    }
 }

@@ -1,7 +1,10 @@
-//! Synthetic calls for tests, ways to alter them, and WAV files of them.
+//! Synthetic calls for tests, ways to alter them, and WAV files of them. What lossy
+//! coding does to them is in [`lossy`].
 
 // Each test file uses its own selection.
 #![allow(dead_code)]
+
+pub(crate) mod lossy;
 
 use std::path::Path;
 

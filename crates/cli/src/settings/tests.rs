@@ -1,0 +1,100 @@
+//! What is said of settings that are wrong, and which source wins.
+
+use super::*;
+
+fn with_flags(flags: &[&str]) -> Result<Settings> {
+    let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+    Settings::load(&Sources {
+        flags,
+        ..Sources::default()
+    })
+}
+
+#[track_caller]
+fn check_refused(flags: &[&str], expected: &[&str]) {
+    let message = with_flags(flags).expect_err("it is wrong").to_string();
+    for part in expected {
+        assert!(message.contains(part), "`{message}` should say `{part}`");
+    }
+}
+
+#[test]
+fn a_wrong_key_names_the_nearest_right_one() {
+    check_refused(
+        &["train.epoch=3"],
+        &["`train.epoch`", "did you mean `train.epochs`?"],
+    );
+}
+
+#[test]
+fn a_wrong_word_names_the_nearest_right_one() {
+    check_refused(
+        &["train.architecture=mobil"],
+        &["train.architecture", "did you mean `mobile`?"],
+    );
+}
+
+#[test]
+fn the_nearest_right_one_is_named_once() {
+    for setting in SETTINGS
+        .iter()
+        .filter(|setting| !setting.choices.is_empty())
+    {
+        let flag = format!("{}={}x", setting.key, setting.choices[0]);
+        let message = with_flags(&[&flag]).expect_err("it is wrong").to_string();
+        assert_eq!(message.matches("did you mean").count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn a_wrong_number_is_refused_with_its_key() {
+    check_refused(&["train.epochs=0"], &["`train.epochs = 0`"]);
+    check_refused(&["train.epochs=many"], &["train.epochs"]);
+    check_refused(&["features.n_mels"], &["section.key=value"]);
+    check_refused(&["run.timeout_seconds=-1"], &["run.timeout_seconds", "-1"]);
+    check_refused(&["run.backoff_seconds=nan"], &["run.backoff_seconds"]);
+}
+
+#[test]
+fn values_that_clash_are_refused_together() {
+    check_refused(
+        &["features.sample_rate=8000", "features.fmax=6000"],
+        &["6000", "4000"],
+    );
+}
+
+#[test]
+fn flags_win_over_the_environment() {
+    let settings = Settings::load(&Sources {
+        environment: vec![
+            ("BIOPHONY_TRAIN_EPOCHS".to_owned(), "5".to_owned()),
+            ("BIOPHONY_TRAIN_BATCH_SIZE".to_owned(), "7".to_owned()),
+        ],
+        flags: vec!["train.epochs=6".to_owned()],
+        ..Sources::default()
+    })
+    .expect("both are settings");
+    assert_eq!((settings.train.epochs, settings.train.batch_size), (6, 7));
+}
+
+#[test]
+fn a_misspelt_variable_is_refused() {
+    let environment = vec![("BIOPHONY_TRAIN_EPOCH".to_owned(), "5".to_owned())];
+    let error = Settings::load(&Sources {
+        environment,
+        ..Sources::default()
+    });
+    let message = error.expect_err("there is none").to_string();
+    assert!(message.contains("BIOPHONY_TRAIN_EPOCHS"), "{message}");
+}
+
+#[test]
+fn a_whole_number_is_a_fine_real_number() {
+    let settings = with_flags(&["clip.clip_seconds=2"]).expect("it is a number");
+    assert_eq!(settings.clip.clip_seconds, 2.0);
+}
+
+#[test]
+fn the_scale_can_be_switched_alone() {
+    with_flags(&["features.scale.kind=power"]).expect("the rest does not matter then");
+}

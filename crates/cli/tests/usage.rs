@@ -1,0 +1,107 @@
+//! What the program says to those who ask for what cannot be, and which of several
+//! settings it takes.
+
+mod support;
+
+use serde_json::Value;
+use support::Place;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+#[test]
+fn wrong_usage_ends_with_code_2() {
+    let place = Place::with_collection();
+    place.complaint(2, &["train"]);
+    place.complaint(2, &["train", "clips", "--folds", "1"]);
+    place.complaint(2, &["sing"]);
+    place.complaint(2, &["features", "clips/hum/hum_0.wav", "--out", "x.jpg"]);
+}
+
+#[test]
+fn a_wrong_setting_names_the_nearest_right_one_and_ends_with_code_2() {
+    let place = Place::with_collection();
+    let errors = place.complaint(2, &["train", "clips", "--set", "train.epoch=3"]);
+    assert!(errors.contains("did you mean `train.epochs`?"), "{errors}");
+
+    std::fs::write(
+        place.path("wrong.toml"),
+        "[train]\narchitecture = \"resnett\"\n",
+    )
+    .unwrap();
+    let errors = place.complaint(2, &["config", "--config", "wrong.toml"]);
+    assert!(
+        errors.contains("wrong.toml") && errors.contains("`resnet`?"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn the_printed_settings_can_be_used_as_a_settings_file() {
+    let place = Place::with_collection();
+    let printed = place.expect(0, &["config"]);
+    assert!(printed.contains("architecture = \"mobile\""), "{printed}");
+    std::fs::write(place.path("printed.toml"), &printed).unwrap();
+    assert_eq!(
+        place.expect(0, &["config", "--config", "printed.toml"]),
+        printed
+    );
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let place = Place::with_collection();
+    let epochs = |command: &mut assert_cmd::Command| {
+        let output = command.output().expect("the program starts");
+        let rows = json(&String::from_utf8_lossy(&output.stdout));
+        let row = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["key"] == "train.epochs")
+            .cloned();
+        row.expect("it is a setting")["value"].clone()
+    };
+    assert_eq!(epochs(&mut place.command(&["config", "--json"])), 3);
+    let mut with_variable = place.command(&["config", "--json"]);
+    assert_eq!(epochs(with_variable.env("BIOPHONY_TRAIN_EPOCHS", "4")), 4);
+    let mut with_both = place.command(&["config", "--json", "--set", "train.epochs=5"]);
+    assert_eq!(epochs(with_both.env("BIOPHONY_TRAIN_EPOCHS", "4")), 5);
+}
+
+#[test]
+fn folds_that_the_manifest_does_not_have_are_missed_before_anything_is_done() {
+    let place = Place::with_collection();
+    let table = |name: &str, header: &str, fold: &dyn Fn(usize) -> String| {
+        let rows = (0..10).flat_map(|i| ["hum", "hiss"].map(|label| (i, label)));
+        let row = |(i, label)| format!("clips/{label}/{label}_{i}.wav,{label}{}\n", fold(i));
+        let table = format!("{header}\n{}", rows.map(row).collect::<String>());
+        std::fs::write(place.path(name), table).unwrap();
+    };
+    table("none.csv", "path,label", &|_| String::new());
+    table("some.csv", "path,label,fold", &|i| match i {
+        3 => ",".to_owned(),
+        _ => format!(",{}", i % 2),
+    });
+    table("one.csv", "path,label,fold", &|_| ",1".to_owned());
+    for (name, problem) in [
+        (
+            "none.csv",
+            "`none.csv` gives no recording a fold: add a column `fold`",
+        ),
+        (
+            "some.csv",
+            "`some.csv` has no `fold` for `clips/hiss/hiss_3.wav` (2 in all)",
+        ),
+        ("one.csv", "`one.csv` has one fold only"),
+    ] {
+        for command in ["train", "run"] {
+            let errors = place.complaint(2, &[command, "--manifest", name, "--folds", "manifest"]);
+            assert!(errors.contains(problem), "{errors}");
+        }
+    }
+    let errors = place.complaint(2, &["train", "clips", "--folds", "manifest"]);
+    assert!(errors.contains("goes with `--manifest FILE`"), "{errors}");
+    assert!(!place.path(".biophony").exists(), "nothing was begun");
+}
