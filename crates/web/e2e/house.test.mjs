@@ -67,8 +67,11 @@ test("on a phone versions and runs of pipelines are read without scrolling sidew
   }
   const page = await browser.page(PHONE);
   await page.goto(`${server.address}/models`);
-  await page.getByRole("button", { name: `Put into use: version ${version}` }).click();
-  await page.waitForLoadState();
+  await Promise.all([
+    page.waitForURL(`**/models/biophony/${version}`),
+    page.getByRole("button", { name: `Put into use: version ${version}` }).click(),
+  ]);
+  await page.goto(`${server.address}/models`);
   assert.match(await page.locator("tr.selected").innerText(), new RegExp(`Version ${version}\\s+champion`));
   await page.context().close();
   // On a desk they are tables as before.
