@@ -76,12 +76,13 @@ export class Recorder {
     if (this.#nSamples > 0) {
       this.#clip = encodeWav(this.#blocks, this.#rate);
       this.#name = `recording-${stamp()}.wav`;
+      // The server listens while this page draws.
+      if (this.#atOnce.checked) this.answer(this.#clip, this.#name);
       this.#player = new Player(this.#clip);
       this.#player.onState(() => this.#showListen());
     }
     this.#blocks = [];
     this.#show();
-    if (this.#clip && this.#atOnce.checked) this.answer(this.#clip, this.#name);
   }
 
   #take(samples: Float32Array): void {
