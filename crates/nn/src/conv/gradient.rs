@@ -10,14 +10,14 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::phases::{AxisPhase, Frame, Phase, PhaseFilters, axis_phases};
-use super::{Seen, seen_len};
+use super::{Seen, see_images, seen_images_len, seen_len};
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::Grid;
-use crate::kernels::winograd::{self, FREQUENCIES, shares_of_tap};
+use crate::kernels::winograd::{self, FREQUENCIES, Images, shares_of_tap};
 use crate::kernels::{Finish, Kernels, Sums, Taps};
 use crate::view::View;
 
-/// The gradients of a convolution, one image at a time.
+/// The gradients of a convolution, one image or several at a time.
 #[derive(Debug)]
 pub(crate) struct ConvGradient {
     kernels: &'static Kernels,
@@ -67,10 +67,32 @@ impl ConvGradient {
         }
     }
 
-    /// The length of the framed gradient of a result, readable in whole vectors.
-    pub(crate) fn framed_len(&self) -> usize {
+    /// The length of the framed gradients of so many results, readable in whole vectors.
+    pub(crate) fn framed_len(&self, images: usize) -> usize {
+        images * self.frame_len() + self.kernels.lanes()
+    }
+
+    /// The length of one frame.
+    pub(crate) fn frame_len(&self) -> usize {
         let [rows, columns] = self.frame.extent;
-        rows * columns * self.geometry.output.channels + self.kernels.lanes()
+        rows * columns * self.geometry.output.channels
+    }
+
+    /// How many of `n` images are [worked on together](ConvGeometry::images_together).
+    pub(crate) fn images_together(&self, n: usize) -> Option<usize> {
+        self.geometry.images_together(self.kernels, n)
+    }
+
+    /// The length of what a tile becomes on the way to the gradient of the weights.
+    fn tile_len(&self) -> usize {
+        let [inputs, outputs] = self.geometry.channels();
+        FREQUENCIES * (inputs + outputs)
+    }
+
+    /// The length of what the tiles of so many images become.
+    pub(crate) fn frequencies_len(&self, images: usize) -> usize {
+        let output = self.geometry.output;
+        images * winograd::n_tiles(output.height, output.width) * self.tile_len()
     }
 
     /// The scratch that [`ConvGradient::weights`] wants for so many rows of such an image,
@@ -81,10 +103,19 @@ impl ConvGradient {
             return seen;
         }
         let ConvGeometry { input, output, .. } = self.geometry;
-        let (inputs, outputs) = (input.channels, output.channels);
-        let weights = winograd::weight_scratch_len(rows, output.width, inputs, outputs);
-        let whole = winograd::scratch_len(input.height, input.width, outputs, inputs);
-        (seen + weights).max(whole)
+        let tiles = winograd::n_tiles(rows, output.width);
+        let channels = [output.channels, input.channels];
+        let whole = winograd::scratch_len(1, [input.height, input.width], channels);
+        (seen + tiles * self.tile_len()).max(whole)
+    }
+
+    /// The scratch that [`ConvGradient::frequencies`] and [`ConvGradient::input`] want for so
+    /// many images together.
+    pub(crate) fn images_scratch_len(&self, images: usize) -> usize {
+        let ConvGeometry { input, output, .. } = self.geometry;
+        let extent = [input.height, input.width];
+        let products = winograd::scratch_len(images, extent, [output.channels, input.channels]);
+        seen_images_len(&self.geometry, self.kernels, images).max(products)
     }
 
     /// Rows of the result that [`ConvGradient::weights`] is best given at a time.
@@ -147,7 +178,8 @@ impl ConvGradient {
         &mut framed[from..from + output.width * output.channels]
     }
 
-    /// The gradient of an input image from the framed gradient of its result.
+    /// The gradient of an input image from the framed gradient of its result, or of images
+    /// that are worked on together.
     pub(crate) fn input(
         &self,
         framed: &[f32],
@@ -222,7 +254,13 @@ impl ConvGradient {
             }
             PhaseFilters::Tiled(weights) => {
                 let (x, dx) = (&framed[from..], &mut dx[to..]);
-                self.kernels.winograd(x, grid, weights, scratch, dx, finish);
+                let images = Images {
+                    count: dx.len().div_ceil(self.input_len()),
+                    x: self.frame_len(),
+                    y: self.input_len(),
+                };
+                self.kernels
+                    .winograd(x, (images, grid), weights, scratch, dx, finish);
             }
             PhaseFilters::Depthwise(weights) => {
                 let (x, dx) = (&framed[from..], &mut dx[to..]);
@@ -230,6 +268,58 @@ impl ConvGradient {
                     .depthwise(x, grid, taps, weights.all(columns), dx, finish);
             }
         }
+    }
+
+    /// What the tiles of images and of the framed gradients of their results become, of which
+    /// [`ConvGradient::tiled_weights`] makes the gradient of the weights.
+    pub(crate) fn frequencies(
+        &self,
+        images: View<'_>,
+        framed: &[f32],
+        scratch: &mut [f32],
+        frequencies: &mut [f32],
+    ) {
+        let geometry = &self.geometry;
+        let (images, grid) = see_images(geometry, self.kernels, images, scratch);
+        let [above, left] = self.frame.before;
+        let pitch = self.frame.extent[1] * geometry.output.channels;
+        let dy = &framed[above * pitch + left * geometry.output.channels..];
+        let images = Images {
+            y: self.frame_len(),
+            ..images
+        };
+        let grid = Grid {
+            y_row: pitch,
+            ..grid
+        };
+        self.kernels.winograd_frequencies(
+            scratch,
+            (images, grid),
+            dy,
+            geometry.channels(),
+            frequencies,
+        );
+    }
+
+    /// Writes to `dw` the gradient of the transformed weights: `parts` are the
+    /// [frequencies](ConvGradient::frequencies) of images, so many values for each part but
+    /// the last.
+    pub(crate) fn tiled_weights(&self, parts: &[f32], part_len: usize, dw: &mut [f32]) {
+        let [inputs, outputs] = self.geometry.channels();
+        let frequencies = dw.par_chunks_exact_mut(inputs * outputs).enumerate();
+        frequencies.for_each(|(frequency, dw)| {
+            for (index, part) in parts.chunks(part_len).enumerate() {
+                let sums = if index == 0 { Sums::Write } else { Sums::Add };
+                self.tiled_weight(part, frequency, (&mut *dw, sums));
+            }
+        });
+    }
+
+    fn tiled_weight(&self, part: &[f32], frequency: usize, dw: (&mut [f32], Sums)) {
+        let n_tiles = part.len() / self.tile_len();
+        let channels = self.geometry.channels();
+        self.kernels
+            .winograd_weight(part, n_tiles, frequency, channels, dw);
     }
 
     /// Writes to `dw` (padded rows), or adds to it, the gradient of the weights from some rows
@@ -255,11 +345,16 @@ impl ConvGradient {
             ..seen.grid
         };
         if self.tiled {
-            let channels = (geometry.input.channels, output.channels);
-            let (x, dw) = (seen.values, &mut dw[..self.group_len()]);
-            return self
-                .kernels
-                .winograd_weight(x, grid, dy, channels, work, (dw, sums));
+            let n_tiles = winograd::n_tiles(grid.rows, grid.columns);
+            let work = &mut work[..n_tiles * self.tile_len()];
+            let grid = (Images::ONE, grid);
+            self.kernels
+                .winograd_frequencies(seen.values, grid, dy, geometry.channels(), work);
+            let [inputs, outputs] = geometry.channels();
+            for (frequency, dw) in dw.chunks_exact_mut(inputs * outputs).enumerate() {
+                self.tiled_weight(work, frequency, (dw, sums));
+            }
+            return;
         }
         if geometry.is_depthwise() {
             let (x, dw) = (seen.values, (dw, sums));

@@ -118,7 +118,7 @@ fn check_gradients(kernels: &'static Kernels, geometry: ConvGeometry) {
 
     let mut gradient = ConvGradient::new(kernels, geometry, true);
     gradient.pack(&weights);
-    let mut frame = vec![f32::NAN; gradient.framed_len()];
+    let mut frame = vec![f32::NAN; gradient.framed_len(1)];
     let row_len = output.width * output.channels;
     gradient.fill_border(&mut frame);
     for (row, values) in dy.chunks_exact(row_len).enumerate() {
@@ -148,6 +148,72 @@ fn check_gradients(kernels: &'static Kernels, geometry: ConvGeometry) {
     }
     let twice: Vec<f64> = dw.iter().map(|value| 2.0 * value).collect();
     assert_close("weight gradient", kernels, &found, &twice);
+}
+
+/// Results and gradients of images together, beside those of each by itself.
+fn check_together(geometry: ConvGeometry, count: usize) {
+    let ConvGeometry { input, output, .. } = geometry;
+    let (x, dy) = (
+        noise(count * input.n_values(), 0),
+        noise(count * output.n_values(), 3),
+    );
+    let weights = noise(geometry.n_weights(), 1);
+    let mut expected = vec![0.0; dy.len()];
+    let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; weights.len()]);
+    for image in 0..count {
+        let (in_x, in_y) = (image * input.n_values(), image * output.n_values());
+        each_product(&geometry, |to, from, weight| {
+            let (to, from) = (in_y + to, in_x + from);
+            let (x, dy) = (f64::from(x[from]), f64::from(dy[to]));
+            expected[to] += x * f64::from(weights[weight]);
+            dx[from] += dy * f64::from(weights[weight]);
+            dw[weight] += dy * x;
+        });
+    }
+    for kernels in Kernels::supported() {
+        if !geometry.goes_by_tiles(kernels) {
+            continue;
+        }
+        let mut conv = Convolution::new(kernels, geometry);
+        conv.pack(&weights, None);
+        let mut scratch = vec![f32::NAN; conv.images_scratch_len(count)];
+        let mut y = vec![f32::NAN; dy.len()];
+        conv.images(View::plain(&x), &mut scratch, &mut y, Finish::Write);
+        assert_close("results together", kernels, &y, &expected);
+
+        let mut gradient = ConvGradient::new(kernels, geometry, true);
+        gradient.pack(&weights);
+        let mut framed = vec![f32::NAN; gradient.framed_len(count)];
+        let frames = framed.chunks_exact_mut(gradient.frame_len());
+        for (frame, dy) in frames.zip(dy.chunks_exact(output.n_values())) {
+            gradient.fill_border(frame);
+            let rows = dy.chunks_exact(output.width * output.channels);
+            for (row, values) in rows.enumerate() {
+                gradient.row_mut(frame, row).copy_from_slice(values);
+            }
+        }
+        let mut scratch = vec![f32::NAN; gradient.images_scratch_len(count)];
+        let mut found = vec![f32::NAN; x.len()];
+        gradient.input(&framed, &mut scratch, &mut found, Finish::Write);
+        assert_close("input gradients together", kernels, &found, &dx);
+
+        // The last part has fewer images.
+        let part = count.div_ceil(2);
+        let part_len = gradient.frequencies_len(part);
+        let mut parts = vec![f32::NAN; gradient.frequencies_len(count)];
+        let images = x.chunks(part * input.n_values());
+        for (index, (images, part_of)) in images.zip(parts.chunks_mut(part_len)).enumerate() {
+            let framed = &framed[index * part * gradient.frame_len()..];
+            gradient.frequencies(View::plain(images), framed, &mut scratch, part_of);
+        }
+        let mut sums = vec![f32::NAN; gradient.padded_weights_len()];
+        gradient.tiled_weights(&parts, part_len, &mut sums);
+        let mut found = vec![f32::NAN; weights.len()];
+        for (tap, row) in found.chunks_exact_mut(output.channels).enumerate() {
+            gradient.reduce_tap(&sums, tap, row);
+        }
+        assert_close("weight gradient together", kernels, &found, &dw);
+    }
 }
 
 /// The geometry of valid settings, or `None`.
@@ -228,6 +294,20 @@ proptest! {
         let channels = [16 * inputs, 16 * outputs];
         if let Some(geometry) = geometry(extent, channels, 1, [3, 3], [1, 1], padding) {
             check(geometry);
+        }
+    }
+
+    #[test]
+    fn images_together_are_as_by_themselves(
+        extent in pair(2..=11),
+        inputs in 1usize..=3,
+        outputs in 1usize..=3,
+        count in 1usize..=5,
+        padding in padding(),
+    ) {
+        let channels = [16 * inputs, 16 * outputs];
+        if let Some(geometry) = geometry(extent, channels, 1, [3, 3], [1, 1], padding) {
+            check_together(geometry, count);
         }
     }
 

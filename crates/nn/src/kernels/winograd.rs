@@ -98,9 +98,31 @@ const FILTERS: [[f32; 3]; 4] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// How the pixels of a grid fall into tiles.
+/// Images that lie one after the other, all with the same grid of pixels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Images {
+    pub(crate) count: usize,
+    /// From the first value of what one sees to that of the next.
+    pub(crate) x: usize,
+    /// From the first value of one's results to that of the next.
+    pub(crate) y: usize,
+}
+
+impl Images {
+    /// A single one.
+    pub(crate) const ONE: Self = Self {
+        count: 1,
+        x: 0,
+        y: 0,
+    };
+}
+
+/// How the pixels of grids fall into tiles.
 #[derive(Debug, Clone, Copy)]
 struct Tiles {
+    /// Rows of one image.
+    image_rows: usize,
+    /// Rows of all images.
     rows: usize,
     columns: usize,
     /// Rows of tiles that are worked on together.
@@ -108,12 +130,15 @@ struct Tiles {
 }
 
 impl Tiles {
-    fn of(rows: usize, columns: usize) -> Self {
-        let (rows, columns) = (rows.div_ceil(2), columns.div_ceil(2));
+    fn of(images: usize, rows: usize, columns: usize) -> Self {
+        let (image_rows, columns) = (rows.div_ceil(2), columns.div_ceil(2));
+        let rows = images * image_rows;
+        let parts = (rows * columns / MIN_TILES).max(1);
         Self {
+            image_rows,
             rows,
             columns,
-            rows_at_once: MIN_TILES.div_ceil(columns.max(1)).min(rows),
+            rows_at_once: rows.div_ceil(parts),
         }
     }
 
@@ -121,6 +146,16 @@ impl Tiles {
     fn at_once(&self) -> usize {
         self.rows_at_once * self.columns
     }
+
+    /// The image and the row of it that a row of all images is.
+    fn place(&self, row: usize) -> (usize, usize) {
+        (row / self.image_rows, row % self.image_rows)
+    }
+}
+
+/// How many tiles so many pixels fall into.
+pub(crate) fn n_tiles(rows: usize, columns: usize) -> usize {
+    rows.div_ceil(2) * columns.div_ceil(2)
 }
 
 /// The rows or columns that so many pixels in a line see, in whole tiles.
@@ -128,19 +163,14 @@ pub(crate) fn seen_by(pixels: usize) -> usize {
     pixels.next_multiple_of(2) + 2
 }
 
-/// How many values [`Kernels::winograd`] wants as scratch for so many pixels.
-pub(crate) fn scratch_len(rows: usize, columns: usize, inputs: usize, outputs: usize) -> usize {
-    FREQUENCIES * Tiles::of(rows, columns).at_once() * (inputs + outputs)
-}
-
-/// How many values [`Kernels::winograd_weight`] wants as scratch for so many pixels.
-pub(crate) fn weight_scratch_len(
-    rows: usize,
-    columns: usize,
-    inputs: usize,
-    outputs: usize,
+/// How many values [`Kernels::winograd`] wants as scratch for so many pixels of so many
+/// images.
+pub(crate) fn scratch_len(
+    images: usize,
+    [rows, columns]: [usize; 2],
+    [inputs, outputs]: [usize; 2],
 ) -> usize {
-    FREQUENCIES * rows.div_ceil(2) * columns.div_ceil(2) * (inputs + outputs)
+    FREQUENCIES * Tiles::of(images, rows, columns).at_once() * (inputs + outputs)
 }
 
 /// The pointers of one row of tiles, one vector of channels each.
@@ -312,7 +342,7 @@ impl Kernels {
         fits(inputs) && fits(outputs)
     }
 
-    /// The convolution of a grid of pixels with a kernel of 3×3 and no stride.
+    /// The convolution of a grid of pixels of each image with a kernel of 3×3 and no stride.
     ///
     /// `x` is seen in whole tiles: [`seen_by`] so many rows and columns.
     ///
@@ -323,7 +353,7 @@ impl Kernels {
     pub(crate) fn winograd(
         &self,
         x: &[f32],
-        grid: Grid,
+        (images, grid): (Images, Grid),
         weights: &WinogradWeights,
         scratch: &mut [f32],
         y: &mut [f32],
@@ -332,23 +362,32 @@ impl Kernels {
         let WinogradWeights {
             inputs, outputs, ..
         } = *weights;
-        if grid.rows == 0 || grid.columns == 0 {
+        if images.count == 0 || grid.rows == 0 || grid.columns == 0 {
             return;
         }
-        self.check_sight(x, grid, inputs);
-        let last_y = (grid.rows - 1) * grid.y_row + (grid.columns - 1) * grid.y_column;
+        self.check_sight(x, (images, grid), inputs);
+        let last_y = (images.count - 1) * images.y
+            + (grid.rows - 1) * grid.y_row
+            + (grid.columns - 1) * grid.y_column;
         assert!(
             last_y + outputs <= y.len(),
             "a pixel lies beyond the result"
         );
         assert!(self.tiles_channels(inputs, outputs), "whole vectors");
-        let tiles = Tiles::of(grid.rows, grid.columns);
+        let tiles = Tiles::of(images.count, grid.rows, grid.columns);
         for first in (0..tiles.rows).step_by(tiles.rows_at_once) {
             let n_rows = tiles.rows_at_once.min(tiles.rows - first);
             let n_tiles = n_rows * tiles.columns;
             let (seen, rest) = scratch.split_at_mut(FREQUENCIES * n_tiles * inputs);
             let products = &mut rest[..FREQUENCIES * n_tiles * outputs];
-            self.look_at_rows(x, grid, tiles, first..first + n_rows, inputs, seen);
+            self.look_at_rows(
+                x,
+                (images, grid),
+                tiles,
+                first..first + n_rows,
+                inputs,
+                seen,
+            );
             let frequencies = seen
                 .chunks_exact(n_tiles * inputs)
                 .zip(products.chunks_exact_mut(n_tiles * outputs));
@@ -357,10 +396,11 @@ impl Kernels {
                 self.conv(seen, grid, run(inputs), weights, product, Finish::Write);
             }
             for row in 0..n_rows {
-                let pixel_row = 2 * (first + row);
+                let (image, image_row) = tiles.place(first + row);
+                let pixel_row = 2 * image_row;
                 let call = TileRow {
                     pixels: std::ptr::null(),
-                    results: y[pixel_row * grid.y_row..].as_mut_ptr(),
+                    results: y[image * images.y + pixel_row * grid.y_row..].as_mut_ptr(),
                     row: grid.y_row,
                     column: grid.y_column,
                     tiles: products[row * tiles.columns * outputs..].as_mut_ptr(),
@@ -382,51 +422,53 @@ impl Kernels {
         }
     }
 
-    /// Writes to `dw`, `[frequency, input, output]`, or adds to it, the gradient of the
-    /// transformed weights of [`Kernels::winograd`] from one image; [`shares_of_tap`] says how
-    /// that of the weights follows.
+    /// The frequencies of all tiles of images and of the gradient of their results, of which
+    /// [`Kernels::winograd_weight`] makes the gradient of the weights.
     ///
     /// # Shapes
     ///
-    /// - `x`, `grid`: as there
-    /// - `dy`: the gradient of the result, at the `y` places of `grid` and, if their number
+    /// - `x`: as the convolution saw it
+    /// - `dy`: the gradient of the results, at the `y` places of `grid` and, if their number
     ///   is odd, zeros or what else shall count in one row and column more
+    /// - `frequencies`: `[frequency, tile, input]`, then `[frequency, tile, output]`
     ///
     /// # Panics
     ///
-    /// As there, with [`weight_scratch_len`] and `FREQUENCIES · inputs · outputs` values of `dw`.
-    pub(crate) fn winograd_weight(
+    /// If a tile sees or a pixel lies beyond the end of its slice, or `frequencies` has not
+    /// that length.
+    pub(crate) fn winograd_frequencies(
         &self,
         x: &[f32],
-        grid: Grid,
+        (images, grid): (Images, Grid),
         dy: &[f32],
-        (inputs, outputs): (usize, usize),
-        scratch: &mut [f32],
-        (dw, sums): (&mut [f32], Sums),
+        [inputs, outputs]: [usize; 2],
+        frequencies: &mut [f32],
     ) {
-        if grid.rows == 0 || grid.columns == 0 {
-            return sums.end_empty(dw);
+        if images.count == 0 || grid.rows == 0 || grid.columns == 0 {
+            return;
         }
-        self.check_sight(x, grid, inputs);
+        self.check_sight(x, (images, grid), inputs);
         let [rows, columns] = [grid.rows, grid.columns].map(|n| n.next_multiple_of(2));
-        let last_y = (rows - 1) * grid.y_row + (columns - 1) * grid.y_column;
+        let last_y =
+            (images.count - 1) * images.y + (rows - 1) * grid.y_row + (columns - 1) * grid.y_column;
         assert!(
             last_y + outputs <= dy.len(),
             "a pixel lies beyond the gradient"
         );
         assert!(self.tiles_channels(inputs, outputs), "whole vectors");
-        assert_eq!(dw.len(), FREQUENCIES * inputs * outputs, "room for all");
-        let tiles = Tiles {
-            rows_at_once: rows / 2,
-            ..Tiles::of(grid.rows, grid.columns)
-        };
-        let n_tiles = tiles.at_once();
-        let (seen, rest) = scratch.split_at_mut(FREQUENCIES * n_tiles * inputs);
-        let spread = &mut rest[..FREQUENCIES * n_tiles * outputs];
-        self.look_at_rows(x, grid, tiles, 0..tiles.rows, inputs, seen);
+        let tiles = Tiles::of(images.count, grid.rows, grid.columns);
+        let n_tiles = tiles.rows * tiles.columns;
+        let (seen, spread) = frequencies.split_at_mut(FREQUENCIES * n_tiles * inputs);
+        assert_eq!(
+            spread.len(),
+            FREQUENCIES * n_tiles * outputs,
+            "room for all"
+        );
+        self.look_at_rows(x, (images, grid), tiles, 0..tiles.rows, inputs, seen);
         for row in 0..tiles.rows {
+            let (image, image_row) = tiles.place(row);
             let call = TileRow {
-                pixels: dy[2 * row * grid.y_row..].as_ptr(),
+                pixels: dy[image * images.y + 2 * image_row * grid.y_row..].as_ptr(),
                 results: std::ptr::null_mut(),
                 row: grid.y_row,
                 column: grid.y_column,
@@ -445,20 +487,35 @@ impl Kernels {
             // whole vectors; `spread` has all frequencies of `n_tiles`.
             unsafe { (self.unsee)(&call) };
         }
-        let frequencies = seen
-            .chunks_exact(n_tiles * inputs)
-            .zip(spread.chunks_exact(n_tiles * outputs))
-            .zip(dw.chunks_exact_mut(inputs * outputs));
-        for ((seen, spread), dw) in frequencies {
-            let grid = line(n_tiles, inputs, outputs);
-            self.conv_weight(seen, grid, run(inputs), spread, outputs, (dw, sums));
-        }
+    }
+
+    /// Writes to `dw`, `[input, output]`, or adds to it, one frequency of the gradient of the
+    /// transformed weights, from [all frequencies](Kernels::winograd_frequencies) of so many
+    /// tiles; [`shares_of_tap`] says how the gradient of the weights follows.
+    ///
+    /// # Panics
+    ///
+    /// If `frequencies` is shorter than those, or `dw` than one.
+    pub(crate) fn winograd_weight(
+        &self,
+        frequencies: &[f32],
+        n_tiles: usize,
+        frequency: usize,
+        [inputs, outputs]: [usize; 2],
+        (dw, sums): (&mut [f32], Sums),
+    ) {
+        let (seen, spread) = frequencies.split_at(FREQUENCIES * n_tiles * inputs);
+        let seen = &seen[frequency * n_tiles * inputs..][..n_tiles * inputs];
+        let spread = &spread[frequency * n_tiles * outputs..][..n_tiles * outputs];
+        let grid = line(n_tiles, inputs, outputs);
+        self.conv_weight(seen, grid, run(inputs), spread, outputs, (dw, sums));
     }
 
     /// Checks that all tiles see values of `x`.
-    fn check_sight(&self, x: &[f32], grid: Grid, inputs: usize) {
+    fn check_sight(&self, x: &[f32], (images, grid): (Images, Grid), inputs: usize) {
         let (rows, columns) = (seen_by(grid.rows), seen_by(grid.columns));
-        let last = (rows - 1) * grid.x_row + (columns - 1) * grid.x_column;
+        let last =
+            (images.count - 1) * images.x + (rows - 1) * grid.x_row + (columns - 1) * grid.x_column;
         assert!(last + inputs <= x.len(), "a tile sees beyond the image");
     }
 
@@ -466,7 +523,7 @@ impl Kernels {
     fn look_at_rows(
         &self,
         x: &[f32],
-        grid: Grid,
+        (images, grid): (Images, Grid),
         tiles: Tiles,
         rows: std::ops::Range<usize>,
         inputs: usize,
@@ -475,8 +532,9 @@ impl Kernels {
         let n_tiles = rows.len() * tiles.columns;
         assert_eq!(seen.len(), FREQUENCIES * n_tiles * inputs, "room for all");
         for (index, row) in rows.enumerate() {
+            let (image, row) = tiles.place(row);
             let call = TileRow {
-                pixels: x[2 * row * grid.x_row..].as_ptr(),
+                pixels: x[image * images.x + 2 * row * grid.x_row..].as_ptr(),
                 results: std::ptr::null_mut(),
                 row: grid.x_row,
                 column: grid.x_column,

@@ -54,6 +54,8 @@ struct ConvState {
     gradient: ConvGradient,
     /// Gradients of weights, chunk by chunk.
     partials: Buffer,
+    /// What the tiles of a batch become, where images are worked on together.
+    frequencies: Buffer,
     /// Gradients of bias, chunk by chunk.
     bias_partials: Vec<f32>,
 }
@@ -89,17 +91,29 @@ struct Bands {
     rows: usize,
     /// Rows of a band but the last.
     band: usize,
+    /// Images of a band but the last, where bands have whole images.
+    together: usize,
 }
 
 impl Bands {
     /// Depends on shapes and the batch alone, never on threads, for the sake of equal sums.
-    fn new(block: &Block, shape: Shape, n: usize) -> Self {
+    fn new(kernels: &Kernels, block: &Block, shape: Shape, n: usize) -> Self {
         if block.works_on_vectors(shape) {
             // Vectors lie one below the other: the batch is one image.
             return Self {
                 images: 1,
                 rows: n,
                 band: DENSE_BAND,
+                together: 1,
+            };
+        }
+        let conv = block.conv.map(|layer| layer.geometry);
+        if let Some(together) = conv.and_then(|conv| conv.images_together(kernels, n)) {
+            return Self {
+                images: n,
+                rows: shape.height,
+                band: shape.height,
+                together,
             };
         }
         let row_len = shape.width * shape.channels;
@@ -111,7 +125,13 @@ impl Bands {
             images: n,
             rows: shape.height,
             band,
+            together: 1,
         }
+    }
+
+    /// The image or the images that a band is part of.
+    fn parts(&self) -> usize {
+        self.images.div_ceil(self.together)
     }
 
     fn per_image(&self) -> usize {
@@ -119,12 +139,18 @@ impl Bands {
     }
 
     fn count(&self) -> usize {
-        self.images * self.per_image()
+        self.parts() * self.per_image()
     }
 
     fn range(&self, index: usize) -> Range<usize> {
         let start = (index % self.per_image()) * self.band;
         start..(start + self.band).min(self.rows)
+    }
+
+    /// Rows of a band, of all its images.
+    fn n_rows(&self, index: usize) -> usize {
+        let first = index / self.per_image() * self.together;
+        self.range(index).len() * self.together.min(self.images - first)
     }
 }
 
@@ -140,17 +166,20 @@ impl BlockState {
         let (raw, output) = (plan.shapes[block.raw], plan.shapes[step.output]);
         let conv = block.conv.map(|layer| {
             let gradient = ConvGradient::new(kernels, layer.geometry, needs.input_gradient);
-            let n_chunks = max_chunks(&layer);
+            let together = gradient.images_together(max_batch);
+            let n_partials = together.map_or(max_chunks(&layer), |_| 1);
+            let frequencies = together.map_or(0, |_| gradient.frequencies_len(max_batch));
             ConvState {
                 layer,
                 forward: Convolution::new(kernels, layer.geometry),
-                partials: Buffer::zeros(n_chunks * gradient.padded_weights_len()),
-                bias_partials: vec![0.0; n_chunks * raw.channels],
+                partials: Buffer::zeros(n_partials * gradient.padded_weights_len()),
+                frequencies: Buffer::zeros(frequencies),
+                bias_partials: vec![0.0; super::MAX_CHUNKS * raw.channels],
                 gradient,
             }
         });
         let n_bands = (1..=max_batch)
-            .map(|n| Bands::new(block, raw, n).count())
+            .map(|n| Bands::new(kernels, block, raw, n).count())
             .max();
         let pooled_len = block.pool.map_or(0, |_| max_batch * output.n_values());
         let keeps_selected = block.norm.is_some() && !needs.pending;
@@ -186,7 +215,7 @@ impl BlockState {
         values: BlockValues<'_>,
     ) {
         let BlockValues { input, raw, output } = values;
-        let bands = Bands::new(&self.block, self.raw, context.n);
+        let bands = Bands::new(context.kernels, &self.block, self.raw, context.n);
         let raw: &[f32] = match (self.conv.is_some(), raw) {
             (true, Some(raw)) => {
                 self.convolve(context, bands, network, input, raw);
@@ -199,7 +228,7 @@ impl BlockState {
             }
         };
         if let Some(norm) = &mut self.norm {
-            let n_pixels = |index: usize| bands.range(index).len() * self.raw.width;
+            let n_pixels = |index: usize| bands.n_rows(index) * self.raw.width;
             let tensors = network.norm_parameters(&norm.parameters);
             norm.finish_forward(&self.statistics, bands.count(), n_pixels, tensors);
         }
@@ -232,27 +261,34 @@ impl BlockState {
         let (image_len, y_len) = (input.values.len() / bands.images, y.len() / bands.images);
         let row_len = y_len / bands.rows;
         let channels = self.raw.channels;
+        let together = bands.together;
         let lengths = Lengths {
-            image: conv.scratch_len(input, bands.band),
+            image: match together {
+                1 => conv.scratch_len(input, bands.band),
+                _ => conv.images_scratch_len(together),
+            },
             sums: if normalized { period(channels) } else { 0 },
             ..Lengths::default()
         };
         let images = input
             .values
-            .par_chunks(image_len)
-            .zip(y.par_chunks_mut(y_len));
+            .par_chunks(together * image_len)
+            .zip(y.par_chunks_mut(together * y_len));
         let statistics = self
             .statistics
             .par_chunks_mut(bands.per_image() * 2 * channels);
         images.zip(statistics).for_each(|((image, y), statistics)| {
-            let rows = y.par_chunks_mut(bands.band * row_len);
+            let rows = y.par_chunks_mut(together * bands.band * row_len);
             let rows = rows
                 .zip(statistics.par_chunks_mut(2 * channels))
                 .enumerate();
             rows.for_each(|(index, (y, statistics))| {
                 context.scratch.with(lengths, |scratch| {
                     let image = input.part(image);
-                    conv.rows(image, bands.range(index), scratch.image, y, finish);
+                    match together {
+                        1 => conv.rows(image, bands.range(index), scratch.image, y, finish),
+                        _ => conv.images(image, scratch.image, y, finish),
+                    }
                     if normalized {
                         moments(context.kernels, y, scratch.sums, statistics);
                     }

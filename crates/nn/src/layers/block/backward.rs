@@ -193,14 +193,18 @@ impl ConvState {
         if dx.is_some() {
             self.gradient.pack(network.learned_of(self.layer.weight));
         }
-        let n_chunks = if self.layer.geometry.is_dense() {
+        let together = self.gradient.images_together(context.n);
+        let (n_partials, n_chunks) = if self.layer.geometry.is_dense() {
             self.backward_dense(context, source, input, dx);
-            1
+            (1, 1)
+        } else if let Some(together) = together {
+            (1, self.backward_batch(context, source, input, dx, together))
         } else {
-            self.backward_images(context, source, input, dx)
+            let n_chunks = self.backward_images(context, source, input, dx);
+            (n_chunks, n_chunks)
         };
         let channels = self.layer.geometry.output.channels;
-        let partials = &mut self.partials[..n_chunks * self.gradient.padded_weights_len()];
+        let partials = &mut self.partials[..n_partials * self.gradient.padded_weights_len()];
         let partials = self.gradient.join(partials);
         let taps = learned[network.range_of(self.layer.weight)].par_chunks_mut(channels);
         taps.with_min_len(32)
@@ -258,6 +262,49 @@ impl ConvState {
         context.n.div_ceil(chunk)
     }
 
+    /// Images together, side by side: first what the tiles of all become and the gradients
+    /// of their inputs, then the gradient of the weights, frequency by frequency.
+    fn backward_batch(
+        &mut self,
+        context: Context<'_>,
+        source: &Source<'_>,
+        input: View<'_>,
+        dx: Option<(&mut [f32], Arrival)>,
+        together: usize,
+    ) -> usize {
+        let gradient = &self.gradient;
+        let input_len = gradient.input_len();
+        let part_len = gradient.frequencies_len(together);
+        let frequencies = &mut self.frequencies[..gradient.frequencies_len(context.n)];
+        let channels = self.layer.geometry.output.channels;
+        let pass = ImagePass {
+            context,
+            source,
+            gradient,
+            with_bias: self.layer.bias.is_some(),
+        };
+        let images = input.values.par_chunks(together * input_len);
+        let parts = images
+            .zip(frequencies.par_chunks_mut(part_len))
+            .zip(self.bias_partials.par_chunks_mut(channels))
+            .enumerate();
+        match dx {
+            Some((dx, arrival)) => {
+                let parts = parts.zip(dx.par_chunks_mut(together * input_len));
+                parts.for_each(|((index, ((images, part), d_bias)), dx)| {
+                    let dx = Some((dx, arrival));
+                    pass.run_together(index * together, input.part(images), part, d_bias, dx);
+                });
+            }
+            None => parts.for_each(|(index, ((images, part), d_bias))| {
+                pass.run_together(index * together, input.part(images), part, d_bias, None);
+            }),
+        }
+        let dw = &mut self.partials[..gradient.padded_weights_len()];
+        gradient.tiled_weights(frequencies, part_len, dw);
+        context.n.div_ceil(together)
+    }
+
     /// The whole batch as one matrix, shared out by inputs and by examples.
     fn backward_dense(
         &mut self,
@@ -313,7 +360,7 @@ impl ImagePass<'_> {
         let input_len = gradient.input_len();
         let lengths = Lengths {
             image: gradient.scratch_len(input, gradient.rows_at_a_time()),
-            frame: gradient.framed_len(),
+            frame: gradient.framed_len(1),
             row: self.source.row_len(),
             sums: period(self.source.raw_shape.channels),
         };
@@ -328,6 +375,45 @@ impl ImagePass<'_> {
                     let dx = &mut dx[index * input_len..(index + 1) * input_len];
                     gradient.input(scratch.frame, scratch.image, dx, finish(*arrival));
                 }
+            }
+            fold(scratch.sums[0], d_bias);
+        });
+    }
+
+    /// Images that are worked on together, beginning with image `first`: what their tiles
+    /// become, and the gradient of their input.
+    fn run_together(
+        &self,
+        first: usize,
+        images: View<'_>,
+        frequencies: &mut [f32],
+        d_bias: &mut [f32],
+        dx: Option<(&mut [f32], Arrival)>,
+    ) {
+        let gradient = self.gradient;
+        let count = images.values.len() / gradient.input_len();
+        let lengths = Lengths {
+            image: gradient.images_scratch_len(count),
+            frame: gradient.framed_len(count),
+            row: self.source.row_len(),
+            sums: period(self.source.raw_shape.channels),
+        };
+        self.context.scratch.with(lengths, |scratch| {
+            scratch.sums[0].fill(0.0);
+            let frames = scratch.frame.chunks_exact_mut(gradient.frame_len());
+            for (index, frame) in frames.take(count).enumerate() {
+                gradient.fill_border(frame);
+                for row in 0..self.source.raw_shape.height {
+                    let values = gradient.row_mut(frame, row);
+                    self.source.row(first + index, row, scratch.row, values);
+                    if self.with_bias {
+                        self.context.kernels.sum(values, scratch.sums[0]);
+                    }
+                }
+            }
+            gradient.frequencies(images, scratch.frame, scratch.image, frequencies);
+            if let Some((dx, arrival)) = dx {
+                gradient.input(scratch.frame, scratch.image, dx, finish(arrival));
             }
             fold(scratch.sums[0], d_bias);
         });
