@@ -9,6 +9,7 @@ mod gradient;
 mod phases;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::ops::Range;
 
@@ -163,56 +164,10 @@ impl Convolution {
     }
 }
 
-/// Images of a convolution that goes by tiles, worked on together: deep in a network there
-/// are few tiles in each, and large weights to be read for all of them.
-impl Convolution {
-    /// How many values [`Convolution::images`] wants as scratch for so many.
-    pub(crate) fn images_scratch_len(&self, count: usize) -> usize {
-        let output = self.geometry.output;
-        let extent = [output.height, output.width];
-        let tiles = winograd::scratch_len(count, extent, self.geometry.channels());
-        seen_images_len(&self.geometry, self.kernels, count) + tiles
-    }
-
-    /// Computes the results of whole images.
-    ///
-    /// # Shapes
-    ///
-    /// - `images`: `[image, height, width, channels]` of the input
-    /// - `y`: `[image, height, width, channels]` of the output
-    pub(crate) fn images(
-        &self,
-        images: View<'_>,
-        scratch: &mut [f32],
-        y: &mut [f32],
-        finish: Finish,
-    ) {
-        let Filters::Tiled(weights) = &self.filters else {
-            unreachable!("others have one image at a time");
-        };
-        let count = images.values.len() / self.geometry.input.n_values();
-        let seen_len = seen_images_len(&self.geometry, self.kernels, count);
-        let (seen, work) = scratch.split_at_mut(seen_len);
-        let grid = see_images(&self.geometry, self.kernels, images, seen);
-        self.kernels.winograd(seen, grid, weights, work, y, finish);
-    }
-}
-
 impl ConvGeometry {
     /// Input and output channels.
     fn channels(&self) -> [usize; 2] {
         [self.input.channels, self.output.channels]
-    }
-
-    /// How many of `n` images are worked on together, if a whole batch goes through each
-    /// step of the way by tiles: depends on shapes and the batch alone, never on threads,
-    /// for the sake of equal sums.
-    pub(crate) fn images_together(&self, kernels: &Kernels, n: usize) -> Option<usize> {
-        let tiles = winograd::n_tiles(self.output.height, self.output.width);
-        let goes = self.goes_by_tiles(kernels) && tiles <= MAX_TILES_TOGETHER;
-        // So many parts at most, and so many at least that threads have something to do.
-        let (least, most) = (n.div_ceil(16), n.div_ceil(4));
-        goes.then(|| TILES_TOGETHER.div_ceil(tiles).clamp(least, most))
     }
 
     /// Whether it is computed by [tiles](winograd) of 2×2 pixels.
@@ -260,47 +215,6 @@ impl<'a> Seen<'a> {
             taps: taps(geometry, pitch),
         }
     }
-}
-
-/// Tiles of which images together should have about as many.
-const TILES_TOGETHER: usize = 32;
-
-/// Images of more tiles are worked on one by one.
-const MAX_TILES_TOGETHER: usize = 64;
-
-/// The length of copies of what the results of so many images see.
-fn seen_images_len(geometry: &ConvGeometry, kernels: &Kernels, count: usize) -> usize {
-    let (rows, columns) = seen_extent(geometry, kernels, geometry.output.height);
-    count * rows * columns * geometry.input.channels
-}
-
-/// Copies what the results of images see, in whole tiles, with zeros beyond the borders.
-fn see_images(
-    geometry: &ConvGeometry,
-    kernels: &Kernels,
-    images: View<'_>,
-    seen: &mut [f32],
-) -> (Images, Grid) {
-    let extent = seen_extent(geometry, kernels, geometry.output.height);
-    let len = extent.0 * extent.1 * geometry.input.channels;
-    let first = -(geometry.padding[0] as isize);
-    let images_and_copies = images
-        .values
-        .chunks_exact(geometry.input.n_values())
-        .zip(seen.chunks_exact_mut(len));
-    let mut count = 0;
-    for (image, copy) in images_and_copies {
-        let image = images.part(image);
-        copy_rows(geometry, kernels, image, first, extent, copy);
-        count += 1;
-    }
-    let pitch = extent.1 * geometry.input.channels;
-    let images = Images {
-        count,
-        x: len,
-        y: geometry.output.n_values(),
-    };
-    (images, grid(geometry, geometry.output.height, pitch))
 }
 
 /// Whether the image is seen as it is, without zeros around. Depthwise kernels read

@@ -27,7 +27,7 @@ pub(crate) enum Arrival {
 }
 
 /// Parts into which a batch is cut for sums over it, whatever the number of threads.
-const MAX_CHUNKS: usize = 16;
+pub(crate) const MAX_CHUNKS: usize = 16;
 
 /// The number of examples in each part of a batch but the last.
 fn chunk_len(n: usize, max_chunks: usize) -> usize {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::phases::{AxisPhase, Frame, Phase, PhaseFilters, axis_phases};
-use super::{Seen, see_images, seen_images_len, seen_len};
+use super::{Seen, seen_len};
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::Grid;
 use crate::kernels::winograd::{self, FREQUENCIES, Images, shares_of_tap};
@@ -20,10 +20,10 @@ use crate::view::View;
 /// The gradients of a convolution, one image or several at a time.
 #[derive(Debug)]
 pub(crate) struct ConvGradient {
-    kernels: &'static Kernels,
-    geometry: ConvGeometry,
+    pub(super) kernels: &'static Kernels,
+    pub(super) geometry: ConvGeometry,
     phases: Vec<Phase>,
-    frame: Frame,
+    pub(super) frame: Frame,
     /// Whether it [goes by tiles](ConvGeometry::goes_by_tiles).
     tiled: bool,
 }
@@ -78,21 +78,10 @@ impl ConvGradient {
         rows * columns * self.geometry.output.channels
     }
 
-    /// How many of `n` images are [worked on together](ConvGeometry::images_together).
-    pub(crate) fn images_together(&self, n: usize) -> Option<usize> {
-        self.geometry.images_together(self.kernels, n)
-    }
-
     /// The length of what a tile becomes on the way to the gradient of the weights.
-    fn tile_len(&self) -> usize {
+    pub(super) fn tile_len(&self) -> usize {
         let [inputs, outputs] = self.geometry.channels();
         FREQUENCIES * (inputs + outputs)
-    }
-
-    /// The length of what the tiles of so many images become.
-    pub(crate) fn frequencies_len(&self, images: usize) -> usize {
-        let output = self.geometry.output;
-        images * winograd::n_tiles(output.height, output.width) * self.tile_len()
     }
 
     /// The scratch that [`ConvGradient::weights`] wants for so many rows of such an image,
@@ -107,15 +96,6 @@ impl ConvGradient {
         let channels = [output.channels, input.channels];
         let whole = winograd::scratch_len(1, [input.height, input.width], channels);
         (seen + tiles * self.tile_len()).max(whole)
-    }
-
-    /// The scratch that [`ConvGradient::frequencies`] and [`ConvGradient::input`] want for so
-    /// many images together.
-    pub(crate) fn images_scratch_len(&self, images: usize) -> usize {
-        let ConvGeometry { input, output, .. } = self.geometry;
-        let extent = [input.height, input.width];
-        let products = winograd::scratch_len(images, extent, [output.channels, input.channels]);
-        seen_images_len(&self.geometry, self.kernels, images).max(products)
     }
 
     /// Rows of the result that [`ConvGradient::weights`] is best given at a time.
@@ -270,52 +250,7 @@ impl ConvGradient {
         }
     }
 
-    /// What the tiles of images and of the framed gradients of their results become, of which
-    /// [`ConvGradient::tiled_weights`] makes the gradient of the weights.
-    pub(crate) fn frequencies(
-        &self,
-        images: View<'_>,
-        framed: &[f32],
-        scratch: &mut [f32],
-        frequencies: &mut [f32],
-    ) {
-        let geometry = &self.geometry;
-        let (images, grid) = see_images(geometry, self.kernels, images, scratch);
-        let [above, left] = self.frame.before;
-        let pitch = self.frame.extent[1] * geometry.output.channels;
-        let dy = &framed[above * pitch + left * geometry.output.channels..];
-        let images = Images {
-            y: self.frame_len(),
-            ..images
-        };
-        let grid = Grid {
-            y_row: pitch,
-            ..grid
-        };
-        self.kernels.winograd_frequencies(
-            scratch,
-            (images, grid),
-            dy,
-            geometry.channels(),
-            frequencies,
-        );
-    }
-
-    /// Writes to `dw` the gradient of the transformed weights: `parts` are the
-    /// [frequencies](ConvGradient::frequencies) of images, so many values for each part but
-    /// the last.
-    pub(crate) fn tiled_weights(&self, parts: &[f32], part_len: usize, dw: &mut [f32]) {
-        let [inputs, outputs] = self.geometry.channels();
-        let frequencies = dw.par_chunks_exact_mut(inputs * outputs).enumerate();
-        frequencies.for_each(|(frequency, dw)| {
-            for (index, part) in parts.chunks(part_len).enumerate() {
-                let sums = if index == 0 { Sums::Write } else { Sums::Add };
-                self.tiled_weight(part, frequency, (&mut *dw, sums));
-            }
-        });
-    }
-
-    fn tiled_weight(&self, part: &[f32], frequency: usize, dw: (&mut [f32], Sums)) {
+    pub(super) fn tiled_weight(&self, part: &[f32], frequency: usize, dw: (&mut [f32], Sums)) {
         let n_tiles = part.len() / self.tile_len();
         let channels = self.geometry.channels();
         self.kernels

@@ -3,7 +3,8 @@
 //! Batch-norm needs two sums over the whole batch before any gradient of its input
 //! is known; they are the first pass. The second works out the gradient of the
 //! convolution's result image by image, into a frame of zeros, and uses it at once for
-//! the gradients of weights and input.
+//! the gradients of weights and input. Small images of a convolution by tiles have their
+//! frames side by side, and the gradient of the weights is a third pass.
 
 use rayon::prelude::*;
 
