@@ -557,7 +557,7 @@ pub(crate) struct ServeArguments {
     /// Let only bearers of tokens in: a file with `viewer TOKEN` or `editor TOKEN` on each line
     #[arg(long, value_name = "FILE")]
     pub(crate) auth_token_file: Option<PathBuf>,
-    /// Answer to this host name, too, beside local and private ones; may be repeated
+    /// Answer to this host name, too, beside localhost and IP addresses; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
     /// Take changes from pages of this origin, too, such as `https://lab.example`; may be repeated

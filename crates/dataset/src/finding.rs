@@ -186,7 +186,7 @@ impl Finding {
             Finding::FewRecordings { .. } => "Classes with few independent recordings",
             Finding::EmptyClass { .. } => "Empty class folders",
             Finding::Unlabelled { .. } => "Recordings without a class",
-            Finding::NotListed { .. } => "Folders left out",
+            Finding::NotListed { .. } => "Files and folders left out",
         }
     }
 
@@ -304,7 +304,9 @@ impl Finding {
             Finding::Unlabelled { .. } => {
                 "They are left out: move each into the folder of its class."
             }
-            Finding::NotListed { .. } => "Check the permissions and links of these folders.",
+            Finding::NotListed { .. } => {
+                "Check their permissions and links, and give them names in Unicode (UTF-8)."
+            }
         }
     }
 }

@@ -108,7 +108,7 @@ pub struct Skipped {
     pub unlabelled: Vec<String>,
     /// Links that lead back to a folder that was being scanned.
     pub loops: Vec<String>,
-    /// Folders that could not be listed.
+    /// Folders that could not be listed, and files and folders whose names are not Unicode.
     pub unlistable: Vec<String>,
     /// Class folders without a recording.
     pub empty_classes: Vec<String>,

@@ -105,6 +105,8 @@ impl Walk {
         for entry in entries {
             if is_hidden(&entry) {
                 self.skipped.hidden.push(self.name_of(&entry));
+            } else if !self.has_name(&entry) {
+                self.skipped.unlistable.push(self.name_of(&entry));
             } else if entry.is_dir() {
                 pending.push(entry);
             } else if is_recording(&entry) {
@@ -114,6 +116,14 @@ impl Walk {
                 self.skipped.not_audio.push(self.name_of(&entry));
             }
         }
+    }
+
+    /// Whether tables and reports can hold the name: it is Unicode.
+    fn has_name(&self, path: &Path) -> bool {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .to_str()
+            .is_some()
     }
 
     fn name_of(&self, path: &Path) -> String {
@@ -303,5 +313,19 @@ mod tests {
 
         let one = scan(folder(&["owl/a.wav"]).path()).unwrap_err();
         assert!(matches!(one, DatasetError::OneClass { label, .. } if label == "owl"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_name_that_is_not_unicode_is_left_out_and_told() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let folder = folder(&["owl/1.wav", "frog/1.wav"]);
+        let name = std::ffi::OsStr::from_bytes(b"owl/b\xffd.wav");
+        let original = folder.path().join("owl/1.wav");
+        std::fs::copy(original, folder.path().join(name)).expect("copies");
+        let dataset = scan(folder.path()).expect("scans");
+        assert_eq!(dataset.recordings.len(), 2);
+        assert_eq!(dataset.skipped.unlistable, ["owl/b\u{fffd}d.wav"]);
     }
 }

@@ -12,8 +12,10 @@
 //! - A file that was written just before or while it was hashed is not trusted
 //!   either, because a second write within one tick of the file system's clock
 //!   would leave the same times. Git calls such files "racily clean".
-//! - What would go unseen: a write below the file system (to the disk itself), or
-//!   one after the machine's clock was set back to the very nanosecond.
+//! - What would go unseen: a write below the file system (to the disk itself), one
+//!   after the machine's clock was set back to the very nanosecond, or one of a program
+//!   that keeps the file mapped into its memory, of which file systems note the time
+//!   late or, for a page that they have not written out yet, not at all.
 //!
 //! Artifacts are looked at in this way when a step is answered from the cache;
 //! before one is read by a step, it is hashed in full.

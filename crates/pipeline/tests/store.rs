@@ -118,6 +118,56 @@ fn two_runs_are_compared_step_by_step() {
 }
 
 #[test]
+fn an_edited_clip_is_no_origin_of_models_from_before() {
+    let bench = bench();
+    let clip = bench.path("clips/wren/1.wav");
+    let (first, model) = run(&bench, 2);
+    let original = bench.store().content_of(&clip).expect("reads");
+    // As long as before, so that all scores are the same.
+    bench.write("clips/wren/1.wav", "TSCHILP");
+    let (second, later_model) = run(&bench, 3);
+    check_states(&second.record, "score ran, train ran");
+    let edited = bench.store().content_of(&clip).expect("reads");
+
+    let held_by_the_clip = |model: ContentHash| -> Vec<ContentHash> {
+        let upstream = bench.store().upstream(model).expect("is known");
+        let sources = upstream.sources.into_iter();
+        let sources = sources.filter(|source| source.path == clip);
+        sources.map(|source| source.content).collect()
+    };
+    let models = |clip: ContentHash| -> BTreeSet<ContentHash> {
+        let downstream = bench.store().downstream(clip).expect("is known");
+        let steps = downstream.steps.into_iter();
+        let train = steps.filter(|step| step.ingredients.step == "train");
+        train
+            .flat_map(|step| step.outputs)
+            .map(|output| output.content)
+            .collect()
+    };
+    assert_eq!(held_by_the_clip(model), [original]);
+    assert_eq!(held_by_the_clip(later_model), [edited]);
+    assert_eq!(models(original), [model].into());
+    assert_eq!(models(edited), [later_model].into());
+
+    // A run that finds the same model in the cache has it of the edited clip.
+    let (third, same_model) = run(&bench, 2);
+    check_states(&third.record, "score cached, train cached");
+    assert_eq!(same_model, model);
+    assert_eq!(held_by_the_clip(model), [original]);
+    assert_eq!(models(edited), [model, later_model].into());
+
+    // Without the runs the order of the executions tells.
+    for run in [first, second, third] {
+        bench.store().pin(model, "test").expect("pins");
+        bench.store().pin(later_model, "test").expect("pins");
+        bench.store().remove_run(run.id()).expect("removes");
+    }
+    assert_eq!(held_by_the_clip(model), [original]);
+    assert_eq!(held_by_the_clip(later_model), [edited]);
+    assert_eq!(models(edited), [later_model].into());
+}
+
+#[test]
 fn a_model_leads_to_its_clips_and_a_clip_to_its_models() {
     let bench = bench();
     let (first, model) = run(&bench, 2);

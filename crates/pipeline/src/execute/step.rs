@@ -35,8 +35,16 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// Whether the cache has the step's outputs.
 enum Answer {
     Hit(Vec<OutputRecord>),
-    /// Why not, in a sentence.
-    Miss(String),
+    /// Why not.
+    Miss(Reason),
+}
+
+/// Why a step runs, in a sentence.
+enum Reason {
+    /// As pipelines are meant to be used.
+    Plain(String),
+    /// Something that had been made is missing or damaged, of which people should hear.
+    Lost(String),
 }
 
 /// What a step made, in the store.
@@ -65,7 +73,7 @@ impl Runner<'_> {
             let started = (now_ms(), Instant::now());
             let ingredients = self.ingredients(step)?;
             let mut reason = match forced {
-                Some(reason) => reason.to_owned(),
+                Some(reason) => Reason::Lost(reason.to_owned()),
                 None => match self.ask_cache(step, &ingredients, started)? {
                     Answer::Hit(outputs) => return Ok(outputs),
                     Answer::Miss(reason) => reason,
@@ -149,30 +157,33 @@ impl Runner<'_> {
         started: (i64, Instant),
     ) -> Result<Answer> {
         if !self.pipeline.steps[step].policy.cached {
-            return Ok(Answer::Miss(
+            return Ok(Answer::Miss(Reason::Plain(
                 "this step is never answered from the cache".to_owned(),
-            ));
+            )));
         }
         // From the look at the artifacts until this run refers to them.
         let _kept = self.store.locks().keep()?;
         let hit = self.store.lookup(ingredients.key())?;
         let is_own = |hit: &Hit| hit.run == self.run.as_str();
         if self.options.reuse == Reuse::Nothing && !hit.as_ref().is_some_and(is_own) {
-            return Ok(Answer::Miss(
+            return Ok(Answer::Miss(Reason::Plain(
                 "the run was told not to use the cache".to_owned(),
-            ));
+            )));
         }
         let Some(hit) = hit else {
-            return self.why_unknown(ingredients).map(Answer::Miss);
+            let reason = self.why_unknown(ingredients)?;
+            return Ok(Answer::Miss(Reason::Plain(reason)));
         };
         if !self.declares(step, &hit) {
-            return Ok(Answer::Miss(
+            return Ok(Answer::Miss(Reason::Plain(
                 "it now makes other outputs than before".to_owned(),
-            ));
+            )));
         }
         for output in &hit.outputs {
             if let Err(error) = self.store.recognize(output) {
-                return Ok(Answer::Miss(format!("it had been cached, but {error}")));
+                return Ok(Answer::Miss(Reason::Lost(format!(
+                    "it had been cached, but {error}"
+                ))));
             }
         }
         let reason = if hit.run == self.run.as_str() {
@@ -232,17 +243,21 @@ impl Runner<'_> {
         &self,
         step: usize,
         ingredients: &Ingredients,
-        reason: &str,
+        reason: &Reason,
         held: (Arc<Vec<Found>>, Arc<Lock>),
         started: (i64, Instant),
     ) -> Result<Vec<OutputRecord>> {
+        let (Reason::Plain(text) | Reason::Lost(text)) = reason;
         let execution = self
             .store
-            .begin_execution(self.run, step, reason, ingredients)?;
+            .begin_execution(self.run, step, text, ingredients)?;
         self.options
             .observer
-            .step_started(self.run, &ingredients.step, reason);
-        let mut end = StepEnd::running(reason, execution, started.0);
+            .step_started(self.run, &ingredients.step, text);
+        if let Reason::Lost(_) = reason {
+            self.say(step, Level::Warn, format!("running again: {text}"));
+        }
+        let mut end = StepEnd::running(text, execution, started.0);
         let memory = PeakMemory::measure();
         let policy = self.pipeline.steps[step].policy;
         let outcome = loop {

@@ -4,8 +4,12 @@
 //! made it, and back. A clip of a source folder leads through the folder, and
 //! through the items that a step made of single clips.
 //!
-//! On the way, an input is told from its equals by the name that it was read
-//! under as well: small artifacts (a count, a yes) have equal bytes by chance.
+//! On the way, an input is told from its equals by the name that it was read under:
+//! small artifacts (a count, a yes) have equal bytes by chance. And it is told by the
+//! run: a recording that was edited may lead to the same split as before, and is no
+//! origin of the models that were trained before. What a step read was made by what
+//! its own run had for that step, or, once that run has been removed, by the latest
+//! execution before.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -62,7 +66,7 @@ pub struct SourceOrigin {
 impl Store {
     /// Where an artifact comes from: the steps that made it and what it was made
     /// from, with settings and code, back to the files from outside. Of several
-    /// executions that made the same content the latest is told.
+    /// executions that made the very content asked about the latest is told.
     ///
     /// # Errors
     ///
@@ -72,19 +76,23 @@ impl Store {
         self.read(|db| {
             let (mut steps, mut sources) = (Vec::new(), BTreeSet::new());
             let mut walk = Walk::from(content);
-            while let Some((content, name)) = walk.next() {
-                if let Some(execution) = maker_of(db, content, name.as_deref())? {
+            while let Some(Place { content, met }) = walk.next() {
+                let maker = match &met {
+                    Some((reader, name)) => maker_of(db, content, name, *reader)?,
+                    None => latest_maker_of(db, content)?,
+                };
+                if let Some(execution) = maker {
                     if walk.first_visit(execution) {
                         let step = step_of(db, execution)?;
                         for input in &step.inputs {
-                            walk.add(input.content, &input.name);
+                            walk.add(input.content, execution, &input.name);
                         }
                         steps.push(step);
                     }
                     continue;
                 }
                 // A source; or an item of a step, if that was asked about.
-                let input = item_input(db, content)?.filter(|_| name.is_none());
+                let input = item_input(db, content)?.filter(|_| met.is_none());
                 sources.extend(sources_of(db, input.unwrap_or(content))?);
             }
             let sources = sources.into_iter().collect();
@@ -107,13 +115,17 @@ impl Store {
         self.read(|db| {
             let mut steps = Vec::new();
             let mut walk = Walk::from(content);
-            while let Some((content, name)) = walk.next() {
-                for execution in readers_of(db, content, name.as_deref())? {
+            while let Some(Place { content, met }) = walk.next() {
+                let readers = match &met {
+                    Some((maker, name)) => readers_of_made(db, content, name, *maker)?,
+                    None => readers_of(db, content)?,
+                };
+                for execution in readers {
                     if walk.first_visit(execution) {
                         let step = step_of(db, execution)?;
                         for output in &step.outputs {
                             let name = reference(&step.ingredients.step, &output.name);
-                            walk.add(output.content, &name);
+                            walk.add(output.content, execution, &name);
                         }
                         steps.push(step);
                     }
@@ -220,31 +232,36 @@ impl Store {
     }
 }
 
-/// Content still to look at, each with the name that steps read it under; what was
-/// asked about has none. And what was seen already.
+/// Content on the way.
+struct Place {
+    content: ContentHash,
+    /// The execution that led here, and the name of the content there: as an input on
+    /// the way up, as an output on the way down. What was asked about has neither.
+    met: Option<(i64, String)>,
+}
+
+/// Content still to look at, and what was seen already.
 struct Walk {
-    waiting: VecDeque<(ContentHash, Option<String>)>,
-    seen: BTreeSet<(ContentHash, String)>,
+    waiting: VecDeque<Place>,
     executions: BTreeSet<i64>,
 }
 
 impl Walk {
     fn from(content: ContentHash) -> Self {
+        let start = Place { content, met: None };
         Self {
-            waiting: [(content, None)].into(),
-            seen: BTreeSet::new(),
+            waiting: [start].into(),
             executions: BTreeSet::new(),
         }
     }
 
-    fn next(&mut self) -> Option<(ContentHash, Option<String>)> {
+    fn next(&mut self) -> Option<Place> {
         self.waiting.pop_front()
     }
 
-    fn add(&mut self, content: ContentHash, name: &str) {
-        if self.seen.insert((content, name.to_owned())) {
-            self.waiting.push_back((content, Some(name.to_owned())));
-        }
+    fn add(&mut self, content: ContentHash, execution: i64, name: &str) {
+        let met = Some((execution, name.to_owned()));
+        self.waiting.push_back(Place { content, met });
     }
 
     fn first_visit(&mut self, execution: i64) -> bool {
@@ -252,21 +269,32 @@ impl Walk {
     }
 }
 
-/// The latest execution that made the content, as the output of this name.
+/// The latest execution that made the content.
+fn latest_maker_of(db: &Connection, content: ContentHash) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT max(execution) FROM outputs WHERE content = ?1")?
+        .query_row([content], |row| row.get(0))
+}
+
+/// The execution that made what another has read under this name; `None` for files
+/// from outside.
 fn maker_of(
     db: &Connection,
     content: ContentHash,
-    name: Option<&str>,
+    name: &str,
+    reader: i64,
 ) -> rusqlite::Result<Option<i64>> {
-    let (step, output) = name.map_or((None, None), |name| match name.split_once('.') {
-        Some((step, output)) => (Some(step), Some(output)),
-        None => (Some(name), Some(OutputSpec::ONLY)),
-    });
+    let (step, output) = name.split_once('.').unwrap_or((name, OutputSpec::ONLY));
+    // What the reader's own run had comes first.
     db.prepare_cached(
-        "SELECT max(execution) FROM outputs JOIN executions ON id = execution
-         WHERE content = ?1 AND (?2 IS NULL OR step = ?2) AND (?3 IS NULL OR name = ?3)",
+        "SELECT execution FROM outputs JOIN executions ON id = execution
+         WHERE content = ?1 AND step = ?2 AND name = ?3 AND id < ?4
+         ORDER BY EXISTS (SELECT 1 FROM step_runs
+                          WHERE step_runs.execution = id AND step_runs.run =
+                              (SELECT run FROM executions WHERE id = ?4)) DESC, id DESC
+         LIMIT 1",
     )?
-    .query_row(params![content, step, output], |row| row.get(0))
+    .query_row(params![content, step, output, reader], |row| row.get(0))
+    .optional()
 }
 
 fn item_input(db: &Connection, content: ContentHash) -> rusqlite::Result<Option<ContentHash>> {
@@ -297,33 +325,49 @@ fn sources_of(db: &Connection, content: ContentHash) -> rusqlite::Result<Vec<Sou
     .collect()
 }
 
-/// Executions that read the content under this name. Without a name, those that
-/// read it in any way: as it is, in a folder, or as an item.
-fn readers_of(
-    db: &Connection,
-    content: ContentHash,
-    name: Option<&str>,
-) -> rusqlite::Result<Vec<i64>> {
-    // An artifact may also have been given to another pipeline as a source file.
-    const NAMED: &str = "SELECT execution FROM inputs WHERE content = ?1
-         AND (name = ?2 OR content IN (SELECT content FROM source_paths)) ORDER BY 1";
-    const ANY: &str = "SELECT execution FROM inputs WHERE content = ?1
+/// Executions that read the content in any way: as it is, in a folder, or as an item.
+fn readers_of(db: &Connection, content: ContentHash) -> rusqlite::Result<Vec<i64>> {
+    db.prepare_cached(
+        "SELECT execution FROM inputs WHERE content = ?1
          UNION SELECT execution FROM inputs
              WHERE content IN (SELECT folder FROM members WHERE members.content = ?1)
          UNION SELECT execution FROM item_uses
              WHERE item IN (SELECT id FROM items WHERE input = ?1 OR output = ?1)
-         ORDER BY 1";
-    let read = |row: &rusqlite::Row<'_>| row.get(0);
-    match name {
-        Some(name) => db
-            .prepare_cached(NAMED)?
-            .query_map(params![content, name], read)?
-            .collect(),
-        None => db
-            .prepare_cached(ANY)?
-            .query_map([content], read)?
-            .collect(),
+         ORDER BY 1",
+    )?
+    .query_map([content], |row| row.get(0))?
+    .collect()
+}
+
+/// Executions that read what another has made, in their own run or in one that took
+/// them from the cache.
+fn readers_of_made(
+    db: &Connection,
+    content: ContentHash,
+    name: &str,
+    maker: i64,
+) -> rusqlite::Result<Vec<i64>> {
+    // An artifact may also have been given to another pipeline as a source file.
+    let candidates: Vec<(i64, bool)> = db
+        .prepare_cached(
+            "SELECT execution,
+                 name <> ?2 OR EXISTS (
+                     SELECT 1 FROM step_runs AS made JOIN step_runs AS read USING (run)
+                     WHERE made.execution = ?3 AND read.execution = inputs.execution)
+             FROM inputs WHERE content = ?1
+             AND (name = ?2 OR content IN (SELECT content FROM source_paths)) ORDER BY 1",
+        )?
+        .query_map(params![content, name, maker], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut readers = Vec::new();
+    for (reader, is_known) in candidates {
+        if is_known || maker_of(db, content, name, reader)? == Some(maker) {
+            readers.push(reader);
+        }
     }
+    Ok(readers)
 }
 
 fn step_of(db: &Connection, execution: i64) -> rusqlite::Result<LineageStep> {

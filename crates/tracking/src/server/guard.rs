@@ -176,7 +176,7 @@ impl Access {
 
     fn allows_host(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
-        is_local_name(&name) || is_private_address(&name) || self.hosts.contains(&name)
+        is_local_name(&name) || is_address(&name) || self.hosts.contains(&name)
     }
 
     fn allows_origin(&self, origin: &str) -> bool {
@@ -328,12 +328,8 @@ fn is_local_name(name: &str) -> bool {
 }
 
 /// A name can be rebound to any address, an address cannot.
-fn is_private_address(name: &str) -> bool {
-    match name.parse() {
-        Ok(IpAddr::V4(ip)) => ip.is_private() || ip.is_unspecified(),
-        Ok(IpAddr::V6(ip)) => ip.is_unique_local(),
-        Err(_) => false,
-    }
+fn is_address(name: &str) -> bool {
+    name.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -341,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_local_private_or_named() {
+    fn hosts_are_local_addresses_or_named() {
         let access = Access::default().with_host("Lab.example");
         for good in [
             "localhost",
@@ -350,6 +346,8 @@ mod tests {
             "[::1]:5000",
             "192.168.1.7:5000",
             "10.1.2.3",
+            "192.0.2.2:8443",
+            "[2001:db8::7]:443",
             "lab.example:443",
             "LOCALHOST",
         ] {
@@ -359,7 +357,7 @@ mod tests {
             "evil.example",
             "localhost.evil.example",
             "127.0.0.1.evil.example",
-            "8.8.8.8",
+            "8.8.8.8.evil.example",
             "",
             "evil.example:127.0.0.1",
             "localhost@evil.example",

@@ -18,7 +18,9 @@ pub(super) fn welcome(address: SocketAddr, fingerprint: Option<&str>, is_open: b
     if !address.ip().is_unspecified() {
         return finish(url(address.ip()), address.ip(), fingerprint, is_open);
     }
-    let reachable = lan_addresses();
+    // A socket of version 4 does not hear version 6.
+    let mut reachable = lan_addresses();
+    reachable.retain(|ip| address.is_ipv6() || ip.is_ipv4());
     let local = if address.is_ipv6() {
         "::1"
     } else {
@@ -67,8 +69,8 @@ fn picture(url: &str) -> String {
     };
     let drawn = code
         .render::<Dense1x2>()
-        .dark_color(Dense1x2::Dark)
-        .light_color(Dense1x2::Light)
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
         .build();
     format!("\n{drawn}\n")
 }
@@ -102,5 +104,7 @@ mod tests {
         let drawn = picture("https://192.168.1.7:8080");
         assert!(drawn.lines().count() > 12, "{drawn}");
         assert!(drawn.contains('▀') || drawn.contains('▄'), "{drawn}");
+        // The quiet zone is light, which is the color of text.
+        assert!(drawn.trim_start().starts_with("████████"), "{drawn}");
     }
 }
