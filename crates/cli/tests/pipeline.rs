@@ -334,6 +334,8 @@ fn lineage_leads_from_the_model_to_the_clips_and_back() {
     );
     let settings = place.expect(0, &["lineage", "champion", "--settings"]);
     assert!(settings.contains(r#""epochs":3"#), "{settings}");
+    let of_the_run = json(&place.expect(0, &["lineage", "newest", "--json"]));
+    assert_eq!(of_the_run["upstream"], lineage["upstream"]);
 }
 
 #[test]

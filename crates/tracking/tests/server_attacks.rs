@@ -89,7 +89,7 @@ fn foreign_hosts_are_turned_away_everywhere_but_at_the_health_check() {
         "evil.example",
         "localhost.evil.example",
         "evil.example:80",
-        "8.8.8.8",
+        "8.8.8.8.evil.example",
     ] {
         let get = |path: &str| server.ask("GET", path, &[("Host", host)], "");
         assert_eq!(

@@ -9,7 +9,7 @@ use biophony_pipeline::{ContentHash, Lineage, LineageStep, Store};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{load_settings, plural, print};
+use super::{load_settings, plural, print, runs};
 use crate::Outcome;
 use crate::arguments::{Common, LineageArguments};
 use crate::home::Home;
@@ -64,6 +64,15 @@ fn find(
     let wanted = Some(what).filter(|&what| what != "champion");
     if let Ok(model) = find_model(home, settings, wanted) {
         return bundle(store, &model);
+    }
+    if let Ok(run) = runs::named(store, what)
+        && let Ok(record) = store.run(&run)
+    {
+        let mut outputs = record.steps.into_iter().flat_map(|step| step.outputs);
+        return outputs
+            .find(|output| output.name == MODEL)
+            .map(|model| model.content)
+            .with_context(|| format!("run `{run}` has not come as far as to make a model"));
     }
     if let Some(content) = store.last_content_of(path)? {
         note(&format!(

@@ -66,8 +66,8 @@ impl Store {
     ) -> Result<Execution> {
         self.write(|db| {
             db.prepare_cached(
-                "INSERT INTO executions (key, ingredients, step, program, run)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO executions (key, ingredients, step, program, run, git_commit)
+                 SELECT ?1, ?2, ?3, ?4, ?5, (SELECT git_commit FROM runs WHERE id = ?5)",
             )?
             .execute(params![
                 ingredients.key(),

@@ -44,7 +44,7 @@ pub struct LineageStep {
     pub ingredients: Ingredients,
     /// The run in which its code ran. It may have been removed since.
     pub run: String,
-    /// The commit of the project folder then, while the run is kept.
+    /// The commit of the project folder then.
     pub git_commit: Option<String>,
     /// All runs that are kept and have this very result, cached or not.
     pub runs: Vec<String>,
@@ -157,7 +157,8 @@ impl Store {
             db.prepare(&format!(
                 "SELECT content FROM outputs WHERE {begins} UNION
                  SELECT content FROM inputs WHERE {begins} UNION
-                 SELECT content FROM members WHERE {begins} LIMIT 2"
+                 SELECT content FROM members WHERE {begins} UNION
+                 SELECT output AS content FROM items WHERE hex(output) LIKE ?1 || '%' LIMIT 2"
             ))?
             .query_map([digits], |row| row.get(0))?
             .collect()
@@ -378,18 +379,15 @@ fn step_of(db: &Connection, execution: i64) -> rusqlite::Result<LineageStep> {
         )?
         .query_map([execution], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    db.prepare_cached(
-        "SELECT ingredients, run, git_commit FROM executions
-         LEFT JOIN runs ON runs.id = run WHERE executions.id = ?1",
-    )?
-    .query_row([execution], |row| {
-        Ok(LineageStep {
-            ingredients: parse_column(row, 0)?,
-            run: row.get(1)?,
-            git_commit: row.get(2)?,
-            runs,
-            inputs: inputs_of(db, execution)?,
-            outputs: outputs_of(db, execution)?,
+    db.prepare_cached("SELECT ingredients, run, git_commit FROM executions WHERE id = ?1")?
+        .query_row([execution], |row| {
+            Ok(LineageStep {
+                ingredients: parse_column(row, 0)?,
+                run: row.get(1)?,
+                git_commit: row.get(2)?,
+                runs,
+                inputs: inputs_of(db, execution)?,
+                outputs: outputs_of(db, execution)?,
+            })
         })
-    })
 }

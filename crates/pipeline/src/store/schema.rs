@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// What brings a database from version `i` to `i + 1`. Never edited once
 /// released: a change is a new entry at the end.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, COMMIT_OF_EXECUTIONS];
 
 /// The version that [`migrate`] leaves behind.
 pub(crate) const NEWEST: i64 = MIGRATIONS.len() as i64;
@@ -69,6 +69,12 @@ CREATE TABLE stats (
     hashed_at_ns INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID;
 ";
 
+/// What was made outlives the run that made it, and so does the commit of its code.
+const COMMIT_OF_EXECUTIONS: &str = "
+ALTER TABLE executions ADD COLUMN git_commit TEXT;
+UPDATE executions SET git_commit = (SELECT git_commit FROM runs WHERE runs.id = run);
+";
+
 /// Brings the database up to date; returns the version it had if that is newer
 /// than this program knows.
 pub(crate) fn migrate(db: &mut Connection) -> rusqlite::Result<Result<(), i64>> {
@@ -92,4 +98,34 @@ pub(crate) fn migrate(db: &mut Connection) -> rusqlite::Result<Result<(), i64>> 
 
 fn version(db: &Connection) -> rusqlite::Result<i64> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executions_of_an_older_database_keep_the_commits_of_their_runs() {
+        let mut db = Connection::open_in_memory().expect("opens");
+        db.execute_batch(FIRST).expect("makes the tables");
+        db.execute_batch(
+            "INSERT INTO runs (id, pipeline, state, graph, config, program, git_commit, host, pid,
+                               started_ms)
+             VALUES ('a', 'p', 'completed', '', '', '', 'c0ffee', 'h', 1, 0);
+             INSERT INTO executions (key, ingredients, step, program, run)
+             VALUES (x'00', '{}', 's', '', 'a'), (x'01', '{}', 's', '', 'removed');
+             PRAGMA user_version = 1;",
+        )
+        .expect("fills them");
+        assert_eq!(migrate(&mut db), Ok(Ok(())));
+        let commits: Vec<Option<String>> = db
+            .prepare("SELECT git_commit FROM executions ORDER BY id")
+            .expect("prepares")
+            .query_map([], |row| row.get(0))
+            .expect("asks")
+            .collect::<rusqlite::Result<_>>()
+            .expect("reads");
+        assert_eq!(commits, [Some("c0ffee".to_owned()), None]);
+        assert_eq!(version(&db), Ok(NEWEST));
+    }
 }
