@@ -118,6 +118,27 @@ fn two_runs_are_compared_step_by_step() {
 }
 
 #[test]
+fn a_copy_of_the_folder_is_no_origin_of_models_from_before() {
+    let bench = bench();
+    let (_, model) = run(&bench, 2);
+    bench.write("copy/owl/1.wav", "hoo");
+    bench.write("copy/wren/1.wav", "tschilp");
+    let mut pipeline = Pipeline::new("copying");
+    let copy = pipeline.folder("clips", bench.path("copy"));
+    let step = pipeline.step("count");
+    step.run(&copy, |_, clips: SourceFolder| {
+        Ok::<_, BoxError>(Json(clips.entries.len()))
+    });
+    pipeline
+        .run(&bench.store(), &bench.options())
+        .expect("runs");
+    let upstream = bench.store().upstream(model).expect("is known");
+    let paths: Vec<_> = upstream.sources.into_iter().map(|one| one.path).collect();
+    let read = ["clips/owl/1.wav", "clips/wren/1.wav"].map(|path| bench.path(path));
+    assert_eq!(paths, read);
+}
+
+#[test]
 fn an_edited_clip_is_no_origin_of_models_from_before() {
     let bench = bench();
     let clip = bench.path("clips/wren/1.wav");

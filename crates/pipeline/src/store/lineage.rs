@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::cache_key::Ingredients;
 use crate::error::{PipelineError, Result};
-use crate::graph::{OutputSpec, reference};
+use crate::graph::{Graph, OutputSpec, reference};
 use crate::hash::ContentHash;
 use crate::run::{InputRecord, OutputRecord};
 use crate::store::Store;
@@ -92,8 +92,14 @@ impl Store {
                     continue;
                 }
                 // A source; or an item of a step, if that was asked about.
-                let input = item_input(db, content)?.filter(|_| met.is_none());
-                sources.extend(sources_of(db, input.unwrap_or(content))?);
+                let found = match &met {
+                    Some((reader, name)) => {
+                        let lay_at = path_of_source(db, *reader, name)?;
+                        sources_of(db, content, lay_at.as_deref())?
+                    }
+                    None => sources_of(db, item_input(db, content)?.unwrap_or(content), None)?,
+                };
+                sources.extend(found);
             }
             let sources = sources.into_iter().collect();
             Ok(Lineage {
@@ -304,15 +310,35 @@ fn item_input(db: &Connection, content: ContentHash) -> rusqlite::Result<Option<
         .optional()
 }
 
-/// The files that a source consists of, or the paths of a single one.
-fn sources_of(db: &Connection, content: ContentHash) -> rusqlite::Result<Vec<SourceOrigin>> {
+/// Where the run of an execution had its source of this name, while it is kept.
+fn path_of_source(db: &Connection, reader: i64, name: &str) -> rusqlite::Result<Option<PathBuf>> {
+    let graph: Option<Graph> = db
+        .prepare_cached(
+            "SELECT graph FROM runs WHERE id = (SELECT run FROM executions WHERE id = ?1)",
+        )?
+        .query_row([reader], |row| parse_column(row, 0))
+        .optional()?;
+    let source = graph.and_then(|graph| graph.sources.into_iter().find(|one| one.name == name));
+    Ok(source.map(|source| source.path.into()))
+}
+
+/// The files that a source consists of, or the paths of a single one. Of equal sources
+/// those at `lay_at`, if any lay there.
+fn sources_of(
+    db: &Connection,
+    content: ContentHash,
+    lay_at: Option<&Path>,
+) -> rusqlite::Result<Vec<SourceOrigin>> {
     let origin = |row: &rusqlite::Row<'_>| {
         let (folder, below): (String, Option<String>) = (row.get(0)?, row.get(1)?);
         let folder = PathBuf::from(folder);
-        Ok(SourceOrigin {
+        // A path may have been given from the folder that the program was called in.
+        let is_there = lay_at.is_some_and(|path| folder.ends_with(path));
+        let origin = SourceOrigin {
             path: below.map_or(folder.clone(), |below| folder.join(below)),
             content: row.get(2)?,
-        })
+        };
+        Ok((is_there, origin))
     };
     db.prepare_cached(
         "SELECT source_paths.path, members.path, coalesce(members.content, source_paths.content)
@@ -323,7 +349,13 @@ fn sources_of(db: &Connection, content: ContentHash) -> rusqlite::Result<Vec<Sou
          WHERE members.content = ?1",
     )?
     .query_map([content], origin)?
-    .collect()
+    .collect::<rusqlite::Result<Vec<_>>>()
+    .map(|mut found| {
+        if found.iter().any(|(is_there, _)| *is_there) {
+            found.retain(|(is_there, _)| *is_there);
+        }
+        found.into_iter().map(|(_, origin)| origin).collect()
+    })
 }
 
 /// Executions that read the content in any way: as it is, in a folder, or as an item.
