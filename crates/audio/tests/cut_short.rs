@@ -1,24 +1,13 @@
 //! Files that end too early: what is there is read, and a warning says what is
 //! missing, as far as that can be told.
 
+#[path = "made/files.rs"]
+mod files;
 #[path = "made/wav_file.rs"]
 mod wav_file;
 
-use std::path::Path;
-
-use biophony_audio::{AudioError, DecodeLimits, Decoded, decode_bytes};
+use files::{data, decode};
 use wav_file::WavFile;
-
-fn decode(bytes: Vec<u8>) -> Result<Decoded, AudioError> {
-    decode_bytes(bytes, Path::new("test.bin"), &DecodeLimits::default())
-}
-
-fn data(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name);
-    std::fs::read(path).expect("the file is in the repository")
-}
 
 #[test]
 fn a_cut_file_gives_what_is_there_and_a_warning() {

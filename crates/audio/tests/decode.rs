@@ -5,6 +5,8 @@
 //! made them. All hold the same sound: 440 Hz at 0.5 on the left, 1000 Hz at
 //! 0.25 on the right.
 
+#[path = "made/files.rs"]
+mod files;
 #[path = "made/wav_file.rs"]
 mod wav_file;
 
@@ -14,18 +16,8 @@ use std::path::Path;
 use biophony_audio::{
     AudioError, Container, DecodeLimits, Decoded, Seconds, decode_bytes, decode_file, sniff,
 };
+use files::{data, decode};
 use wav_file::{WavFile, tone_frames};
-
-fn decode(bytes: Vec<u8>) -> Result<Decoded, AudioError> {
-    decode_bytes(bytes, Path::new("test.bin"), &DecodeLimits::default())
-}
-
-fn data(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name);
-    std::fs::read(path).expect("the file is in the repository")
-}
 
 /// The amplitude of a frequency, by projection.
 fn amplitude(samples: &[f32], rate: u32, frequency: f64) -> f64 {

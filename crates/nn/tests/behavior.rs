@@ -65,6 +65,25 @@ fn everything() -> NetworkSpec {
     }
 }
 
+/// Whole vectors of channels: convolutions by tiles, with small images together.
+fn by_tiles() -> NetworkSpec {
+    let layers = vec![
+        conv(16, 2, 1),
+        conv(32, 1, 1),
+        Layer::batch_norm(),
+        Layer::Relu,
+        conv(16, 1, 1),
+        Layer::GlobalPool {
+            kind: GlobalPoolKind::AveragePlusMax,
+        },
+        Layer::Dense { outputs: CLASSES },
+    ];
+    NetworkSpec {
+        input: INPUT,
+        layers,
+    }
+}
+
 fn noise(n: usize) -> Vec<f32> {
     (0..n)
         .map(|index| ((index * 7919 + 13) % 997) as f32 / 500.0 - 1.0)
@@ -90,7 +109,11 @@ impl Session {
     const BATCH: usize = 19;
 
     fn start() -> Self {
-        let network = Network::new(&everything(), 3).expect("a valid network");
+        Self::of(&everything())
+    }
+
+    fn of(spec: &NetworkSpec) -> Self {
+        let network = Network::new(spec, 3).expect("a valid network");
         Self {
             training: Training::new(&network, Self::BATCH),
             optimizer: Optimizer::new(OptimizerConfig::default(), &network),
@@ -130,8 +153,8 @@ impl Session {
     }
 }
 
-fn train() -> Outcome {
-    let mut session = Session::start();
+fn train(spec: &NetworkSpec) -> Outcome {
+    let mut session = Session::of(spec);
     for n in [19, 7, 19] {
         session.step(n);
     }
@@ -147,11 +170,13 @@ fn with_threads<R: Send>(n_threads: usize, work: impl FnOnce() -> R + Send) -> R
 
 #[test]
 fn training_gives_the_same_bits_with_any_number_of_threads() {
-    let one = with_threads(1, train);
-    assert!(one.losses.iter().all(|loss| loss.is_finite()));
-    for n_threads in [2, 3, 8] {
-        let more = with_threads(n_threads, train);
-        assert!(one == more, "{n_threads} threads");
+    for spec in [everything(), by_tiles()] {
+        let one = with_threads(1, || train(&spec));
+        assert!(one.losses.iter().all(|loss| loss.is_finite()));
+        for n_threads in [2, 3, 8] {
+            let more = with_threads(n_threads, || train(&spec));
+            assert!(one == more, "{n_threads} threads");
+        }
     }
 }
 

@@ -160,6 +160,18 @@ fn max_pool(kernel: [usize; 2], stride: [usize; 2]) -> Layer {
 }
 
 #[test]
+fn small_images_go_together_through_convolutions_by_tiles() {
+    let layers = vec![
+        conv(16, [3, 3], [1, 1]),
+        Layer::batch_norm(),
+        Layer::Relu,
+        conv(16, [3, 3], [1, 1]),
+    ];
+    // Two at a time, and the last alone.
+    check_batch(&spec([3, 4, 16], layers), 5);
+}
+
+#[test]
 fn a_convolution_of_one_channel() {
     check([7, 9, 1], vec![conv(5, [3, 3], [1, 1])]);
 }
