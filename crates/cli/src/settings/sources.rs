@@ -1,0 +1,258 @@
+//! Where settings come from, and what is said of those that are wrong.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use toml::{Table, Value};
+
+use super::nearest::{nearest, nearest_key, nearest_variable};
+use super::{SETTINGS, Settings, is_web_address, variable_name};
+
+/// A wrong key or value, told as a user would understand it. Ends the program
+/// with the exit code for wrong usage.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("{origin}: there is no setting `{key}`{}", did_you_mean(.nearest))]
+    UnknownKey {
+        origin: String,
+        key: String,
+        nearest: Option<String>,
+    },
+
+    #[error("{origin}: `{key} = {value}` is not possible: {reason}{}", did_you_mean(.nearest))]
+    BadValue {
+        origin: String,
+        key: String,
+        value: String,
+        reason: String,
+        nearest: Option<String>,
+    },
+
+    #[error("these settings do not go together: {0}")]
+    Clash(String),
+
+    #[error("`--set {0}`: write it as `section.key=value`")]
+    NotAnAssignment(String),
+
+    #[error("`{path}` is not valid TOML: {reason}")]
+    NotToml { path: PathBuf, reason: String },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |nearest| {
+        format!("; did you mean `{nearest}`?")
+    })
+}
+
+/// One value that somebody set, and where.
+struct Assignment {
+    origin: String,
+    key: String,
+    value: Value,
+}
+
+/// Where settings come from besides the defaults, in the order of precedence.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    /// A settings file that must exist.
+    pub(crate) file: Option<PathBuf>,
+    /// Environment variables, as `(name, value)`.
+    pub(crate) environment: Vec<(String, String)>,
+    /// `section.key=value`, as given with `--set` or derived from other flags.
+    pub(crate) flags: Vec<String>,
+}
+
+impl Settings {
+    /// Lays the sources over the defaults.
+    ///
+    /// # Errors
+    ///
+    /// A [`SettingsError`] names the source, the key and the nearest right one.
+    pub(crate) fn load(sources: &Sources) -> Result<Self> {
+        let mut assignments = Vec::new();
+        if let Some(path) = &sources.file {
+            from_file(path, &mut assignments)?;
+        }
+        for (name, value) in &sources.environment {
+            from_mlflow_environment(name, value, &mut assignments);
+        }
+        for (name, value) in &sources.environment {
+            from_environment(name, value, &mut assignments)?;
+        }
+        for flag in &sources.flags {
+            let (key, value) = flag
+                .split_once('=')
+                .ok_or_else(|| SettingsError::NotAnAssignment(flag.clone()))?;
+            assignments.push(Assignment {
+                origin: format!("`--set {flag}`"),
+                key: key.trim().to_owned(),
+                value: parse_value(value),
+            });
+        }
+        Ok(apply(&assignments)?)
+    }
+}
+
+fn from_file(path: &Path, assignments: &mut Vec<Assignment>) -> Result<()> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the settings file `{}`", path.display()))?;
+    let table: Table = toml::from_str(&text).map_err(|error| SettingsError::NotToml {
+        path: path.to_owned(),
+        reason: error.to_string().trim().to_owned(),
+    })?;
+    flatten(&format!("`{}`", path.display()), "", &table, assignments);
+    Ok(())
+}
+
+fn flatten(origin: &str, prefix: &str, table: &Table, assignments: &mut Vec<Assignment>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() {
+            name.clone()
+        } else {
+            format!("{prefix}.{name}")
+        };
+        match value {
+            Value::Table(inner) => flatten(origin, &key, inner, assignments),
+            value => assignments.push(Assignment {
+                origin: origin.to_owned(),
+                key,
+                value: value.clone(),
+            }),
+        }
+    }
+}
+
+/// The variables by which MLflow's users say where to track; ours win over them.
+///
+/// An address of another kind, such as a database, is for other programs in the
+/// same shell: nothing here can be told there, and our own store is written anyway.
+fn from_mlflow_environment(name: &str, value: &str, assignments: &mut Vec<Assignment>) {
+    let value = value.trim();
+    let (key, value) = match name {
+        _ if value.is_empty() => return,
+        "MLFLOW_TRACKING_URI" if is_web_address(value) => ("tracking.uri", Value::from(value)),
+        "MLFLOW_EXPERIMENT_NAME" => ("tracking.experiment", Value::from(value)),
+        "MLFLOW_TRACKING_INSECURE_TLS" => {
+            let is_set = matches!(value.to_lowercase().as_str(), "true" | "1");
+            ("tracking.insecure_tls", Value::from(is_set))
+        }
+        _ => return,
+    };
+    assignments.push(Assignment {
+        origin: format!("environment variable `{name}`"),
+        key: key.to_owned(),
+        value,
+    });
+}
+
+/// `BIOPHONY_TRAIN_EPOCHS=30` sets `train.epochs`. Variables of that prefix that
+/// are no settings are refused, since a typing error would pass unseen otherwise.
+fn from_environment(name: &str, value: &str, assignments: &mut Vec<Assignment>) -> Result<()> {
+    const OTHER_VARIABLES: [&str; 4] = [
+        "BIOPHONY_HOME",
+        "BIOPHONY_LOG",
+        "BIOPHONY_SIMD",
+        "BIOPHONY_TEST_CLIPS",
+    ];
+    if !name.starts_with("BIOPHONY_") || OTHER_VARIABLES.contains(&name) {
+        return Ok(());
+    }
+    let Some(setting) = SETTINGS
+        .iter()
+        .find(|setting| variable_name(setting.key) == name)
+    else {
+        return Err(SettingsError::UnknownKey {
+            origin: "environment".to_owned(),
+            key: name.to_owned(),
+            nearest: nearest_variable(name),
+        }
+        .into());
+    };
+    assignments.push(Assignment {
+        origin: format!("environment variable `{name}`"),
+        key: setting.key.to_owned(),
+        value: parse_value(value),
+    });
+    Ok(())
+}
+
+/// Reads a value as TOML would, or else takes it as text.
+fn parse_value(text: &str) -> Value {
+    let text = text.trim();
+    toml::from_str::<Table>(&format!("value = {text}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn apply(assignments: &[Assignment]) -> Result<Settings, SettingsError> {
+    let defaults = Settings::default().to_table();
+    let mut table = defaults.clone();
+    for assignment in assignments {
+        check_key(assignment)?;
+        insert(&mut table, assignment);
+    }
+    Settings::from_table(table).map_err(|error| {
+        // The deserializer does not say whose fault it was, so each value is tried alone.
+        let culprit = assignments.iter().find_map(|assignment| {
+            let mut alone = defaults.clone();
+            insert(&mut alone, assignment);
+            let error = Settings::from_table(alone).err()?;
+            Some(bad_value(assignment, &error))
+        });
+        culprit.unwrap_or_else(|| SettingsError::Clash(first_line(&error)))
+    })
+}
+
+fn check_key(assignment: &Assignment) -> Result<(), SettingsError> {
+    if SETTINGS.iter().any(|setting| setting.key == assignment.key) {
+        return Ok(());
+    }
+    Err(SettingsError::UnknownKey {
+        origin: assignment.origin.clone(),
+        key: assignment.key.clone(),
+        nearest: nearest_key(&assignment.key),
+    })
+}
+
+fn insert(table: &mut Table, assignment: &Assignment) {
+    let (path, name) = assignment
+        .key
+        .rsplit_once('.')
+        .unwrap_or(("", &assignment.key));
+    let mut inner = table;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let entry = inner
+            .entry(part)
+            .or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(next) = entry else { return };
+        inner = next;
+    }
+    // An integer is a fine way to write a real number.
+    let value = match (inner.get(name), &assignment.value) {
+        (Some(Value::Float(_)), Value::Integer(number)) => Value::Float(*number as f64),
+        _ => assignment.value.clone(),
+    };
+    inner.insert(name.to_owned(), value);
+}
+
+fn bad_value(assignment: &Assignment, reason: &str) -> SettingsError {
+    let choices = SETTINGS
+        .iter()
+        .find(|setting| setting.key == assignment.key)
+        .map_or(&[][..], |setting| setting.choices);
+    let given = assignment.value.as_str().unwrap_or_default();
+    let nearest = nearest(given, choices.iter().map(|&choice| choice.to_owned()));
+    SettingsError::BadValue {
+        origin: assignment.origin.clone(),
+        key: assignment.key.clone(),
+        value: assignment.value.to_string(),
+        // Some reasons name it already.
+        nearest: nearest.filter(|_| !reason.contains("did you mean")),
+        reason: first_line(reason),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
