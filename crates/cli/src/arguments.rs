@@ -3,10 +3,12 @@
 //! What the commands do lives in [`crate::commands`]; what can be set besides
 //! lives in [`crate::settings`].
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::home::DEFAULT_HOME;
 
 /// Turns a folder of labelled animal recordings into a model that classifies new ones.
 #[derive(Debug, Parser)]
@@ -32,7 +34,7 @@ pub(crate) struct Common {
         global = true,
         value_name = "DIR",
         env = "BIOPHONY_HOME",
-        default_value = ".biophony"
+        default_value = DEFAULT_HOME
     )]
     pub(crate) home: PathBuf,
     /// Settings file [default: biophony.toml, if there is one]
@@ -542,10 +544,22 @@ pub(crate) enum ScaleArgument {
     Db,
 }
 
+/// An address with its port, whose host may be a name of this machine, such as
+/// `localhost:8080`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let found: Vec<SocketAddr> = text
+        .to_socket_addrs()
+        .map_err(|error| format!("{error}; write it as `127.0.0.1:8080`"))?
+        .collect();
+    let plain = found.iter().find(|address| address.is_ipv4());
+    let first = plain.or(found.first()).copied();
+    first.ok_or_else(|| "the name has no address".to_owned())
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// Where to listen; port 0 for any free one, 0.0.0.0 for the whole network
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     pub(crate) addr: SocketAddr,
     /// A model folder, a run that gave a model, a version (`3`, `latest`, `models:/NAME/3`), or an
     /// alias, which is followed

@@ -14,12 +14,16 @@
 //! Which of the models is in use is said by the registry: see
 //! [`crate::tracking`].
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use biophony_pipeline::Store;
 
 use crate::tracking::{Champion, bundle_digest};
+
+/// The home folder of who names none: one below the folder that one works in.
+pub(crate) const DEFAULT_HOME: &str = ".biophony";
 
 /// The file by which earlier programs named the model in use.
 const OLD_CHAMPION: &str = "champion";
@@ -39,6 +43,17 @@ impl Home {
 
     pub(crate) fn path(&self) -> &Path {
         &self.root
+    }
+
+    /// How a person calls the program on this folder in a terminal.
+    pub(crate) fn program(&self) -> String {
+        if self.root == Path::new(DEFAULT_HOME) {
+            return "biophony".to_owned();
+        }
+        let root = self.root.to_string_lossy();
+        // Only a NUL cannot be quoted, which no path has.
+        let quoted = shlex::try_quote(&root).unwrap_or(Cow::Borrowed(&root));
+        format!("biophony --home {quoted}")
     }
 
     pub(crate) fn create(&self) -> Result<()> {
@@ -163,4 +178,17 @@ fn readable_by_all(folder: &Path) -> std::io::Result<()> {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_home_is_named_where_it_is_not_the_usual_one() {
+        let program = |home: &str| Home::at(Path::new(home)).program();
+        assert_eq!(program(".biophony"), "biophony");
+        assert_eq!(program("/srv/owls"), "biophony --home /srv/owls");
+        assert_eq!(program("my owls"), "biophony --home 'my owls'");
+    }
 }

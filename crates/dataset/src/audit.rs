@@ -219,7 +219,7 @@ fn measure(
     let hash = blake3::hash(&bytes);
     let decoded = decode_bytes(bytes, path, &config.limits)?;
     let measurements = Measurements::of(&decoded, hash);
-    let audible = !is_silent(&measurements, config);
+    let audible = !is_silent(measurements.loudest_dbfs, config);
     let fingerprint = audible.then(|| Fingerprint::of(&decoded.clip));
     Ok((measurements, fingerprint))
 }
@@ -270,10 +270,9 @@ fn plain_reason(error: &AudioError) -> String {
     reason
 }
 
-pub(crate) fn is_silent(measurements: &Measurements, config: &AuditConfig) -> bool {
-    measurements
-        .loudest_dbfs
-        .is_none_or(|level| level < config.silence_dbfs)
+/// Whether a recording whose loudest 50 ms have this level has nothing to hear.
+pub(crate) fn is_silent(loudest_dbfs: Option<f64>, config: &AuditConfig) -> bool {
+    loudest_dbfs.is_none_or(|level| level < config.silence_dbfs)
 }
 
 /// Drops the fingerprint of every exact copy but the first: a thousand copies of

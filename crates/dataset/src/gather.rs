@@ -161,8 +161,8 @@ fn clip_findings(clip: &ClipReport, config: &AuditConfig, findings: &mut Vec<Fin
             warnings,
         },
     );
-    let silent = is_silent(measured, config);
     let level_dbfs = measured.loudest_dbfs;
+    let silent = is_silent(level_dbfs, config);
     push(
         silent,
         Finding::Silent {

@@ -21,6 +21,7 @@ mod audit_page;
 mod audit_table;
 mod bandwidth;
 mod copies;
+mod doubts;
 mod error;
 mod finding;
 mod fingerprint;
@@ -39,6 +40,7 @@ pub use audit::{
 };
 pub use audit_page::audit_page;
 pub use copies::{NearCopy, Relation};
+pub use doubts::doubts;
 pub use error::DatasetError;
 pub use finding::{Finding, Severity};
 pub use manifest::read_manifest;

@@ -65,14 +65,14 @@ impl Measurements {
     }
 }
 
-fn mean(samples: &[f32]) -> f64 {
+pub(crate) fn mean(samples: &[f32]) -> f64 {
     let sum: f64 = samples.iter().map(|&sample| f64::from(sample)).sum();
     sum / samples.len().max(1) as f64
 }
 
 /// The loudest of the blocks of 50 ms. A mean over the whole recording would
 /// call a single call in a long silence silent.
-fn loudest_dbfs(clip: &Clip, dc_offset: f64) -> Option<f64> {
+pub(crate) fn loudest_dbfs(clip: &Clip, dc_offset: f64) -> Option<f64> {
     let block = (clip.rate().hertz() as usize / 20).max(1);
     let power = |block: &[f32]| {
         let square = |&sample: &f32| (f64::from(sample) - dc_offset).powi(2);

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use biophony_dataset::{AuditConfig, doubts};
 use biophony_model::{Prediction, Ranked};
 use serde::Serialize;
 use serde_json::Value;
@@ -96,6 +97,8 @@ pub(crate) fn classify(
         Detail::Full => Some(view(&decoded.clip, &served.predictor.bundle().front_end)?),
     };
     let windows = windows_of(served, &prediction);
+    let mut warnings = decoded.warnings;
+    warnings.extend(doubts(&decoded.clip, &AuditConfig::default()));
     Ok(Answer {
         accepted: prediction.accepted,
         predictions: prediction.ranked,
@@ -107,7 +110,7 @@ pub(crate) fn classify(
             sample_rate_hz: decoded.format.rate.hertz(),
             channels: decoded.format.channels,
             format: format!("{}, {}", decoded.format.container, decoded.format.codec),
-            warnings: decoded.warnings,
+            warnings,
         },
         latency_ms: Latency {
             decode: milliseconds(took),

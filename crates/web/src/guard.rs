@@ -4,16 +4,17 @@
 //! The same refusal is said in the words of whoever asked: a page leads to the login,
 //! `/api/v1` answers with its JSON, and MLflow's API as MLflow's server would.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use biophony_tracking::server::{self as tracking, Access, Refusal, Role};
+use biophony_tracking::server::{self as tracking, Refusal};
 
 use crate::error::ApiError;
-use crate::pages;
+use crate::pages::{self, Visit};
 use crate::state::WebState;
 
 /// What pages may load: their own scripts and styles, and what the browser made
@@ -44,7 +45,7 @@ pub(crate) async fn guard(State(state): State<WebState>, request: Request, next:
     let target = request.uri().clone();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let known_as = known_as(state.access(), request.headers());
+    let visit = visit(&state, request.headers());
     let started = Instant::now();
     let answering = async {
         match refusal {
@@ -52,7 +53,7 @@ pub(crate) async fn guard(State(state): State<WebState>, request: Request, next:
             None => next.run(request).await,
         }
     };
-    let response = pages::KNOWN_AS.scope(known_as, answering).await;
+    let response = pages::VISIT.scope(visit, answering).await;
     // What is no route has any name that a client likes.
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let status = response.status().as_u16();
@@ -61,12 +62,13 @@ pub(crate) async fn guard(State(state): State<WebState>, request: Request, next:
     with_headers(response)
 }
 
-/// What the token of whoever asks allows, where tokens are asked for.
-fn known_as(access: &Access, headers: &HeaderMap) -> Option<Role> {
-    let is_asked = access.asks_for_tokens();
-    is_asked
-        .then(|| access.admit(&Method::GET, headers, true).ok())
-        .flatten()
+/// What pages are told of whoever asks.
+fn visit(state: &WebState, headers: &HeaderMap) -> Visit {
+    Visit {
+        role: state.access().admit(&Method::GET, headers, true).ok(),
+        is_logged_in: state.access().asks_for_tokens(),
+        program: Arc::clone(state.program()),
+    }
 }
 
 /// In whose words an answer is given.

@@ -16,6 +16,8 @@ mod query;
 pub(crate) mod runs;
 mod stream;
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::Router;
 use axum::http::{HeaderValue, header};
@@ -23,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use biophony_tracking::server::Role;
 
 use crate::error::ApiError;
-use crate::state::WebState;
+use crate::state::{PROGRAM, WebState};
 
 /// The routes of all pages.
 pub(crate) fn router() -> Router<WebState> {
@@ -37,9 +39,41 @@ pub(crate) fn router() -> Router<WebState> {
 }
 
 tokio::task_local! {
-    /// What the token of whoever is being answered allows: the guard knows, and every
-    /// page's head shows it. Nothing where no tokens are asked for.
-    pub(crate) static KNOWN_AS: Option<Role>;
+    /// The visit that is being answered, which the guard knows.
+    pub(crate) static VISIT: Visit;
+}
+
+/// What pages say depends on who asks, and of which server.
+#[derive(Debug, Clone)]
+pub(crate) struct Visit {
+    /// What the token allows, or everything where none is asked for. Nothing before one
+    /// has logged in.
+    pub(crate) role: Option<Role>,
+    /// Whether tokens are asked for: roles then have been logged in with one.
+    pub(crate) is_logged_in: bool,
+    /// How a person calls the program on this server's home in a terminal.
+    pub(crate) program: Arc<str>,
+}
+
+impl Default for Visit {
+    fn default() -> Self {
+        Self {
+            role: None,
+            is_logged_in: false,
+            program: PROGRAM.into(),
+        }
+    }
+}
+
+impl Visit {
+    /// The role by name, where people have one.
+    fn known_as(&self) -> Option<&'static str> {
+        let role = self.role.filter(|_| self.is_logged_in)?;
+        Some(match role {
+            Role::Viewer => "Viewer",
+            Role::Editor => "Editor",
+        })
+    }
 }
 
 /// What `base.html` needs to know: every page's template has a field `frame`.
@@ -52,18 +86,26 @@ pub(crate) struct Frame {
     pub(crate) place: &'static str,
     /// As whom one is logged in, where the server asks.
     pub(crate) known_as: Option<&'static str>,
+    /// Whether whoever asks may change things: what they may not is not offered.
+    pub(crate) can_edit: bool,
+    program: Arc<str>,
 }
 
 impl Frame {
     pub(crate) fn new(title: impl Into<String>, place: &'static str) -> Self {
+        let visit = VISIT.try_with(Visit::clone).unwrap_or_default();
         Self {
             title: title.into(),
             place,
-            known_as: KNOWN_AS.try_get().ok().flatten().map(|role| match role {
-                Role::Viewer => "Viewer",
-                Role::Editor => "Editor",
-            }),
+            known_as: visit.known_as(),
+            can_edit: visit.role == Some(Role::Editor),
+            program: visit.program,
         }
+    }
+
+    /// What a person types to have the program do `what` on this server's home.
+    pub(crate) fn command(&self, what: &str) -> String {
+        format!("{} {what}", self.program)
     }
 }
 
@@ -91,7 +133,7 @@ pub(crate) fn error_page_with(error: &ApiError, way: (&'static str, &'static str
         eprintln!("web server: {reason}");
     }
     let page = ErrorPage {
-        frame: Frame::new("Something is missing", ""),
+        frame: Frame::new(title(error), ""),
         message: error.to_string(),
         status: error.status().as_u16(),
         way,
@@ -99,6 +141,17 @@ pub(crate) fn error_page_with(error: &ApiError, way: (&'static str, &'static str
     let mut response = render(&page);
     *response.status_mut() = error.status();
     response
+}
+
+/// What went wrong, in a few words.
+fn title(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::NotFound(_) => "There is no such page",
+        ApiError::Forbidden(_) | ApiError::Unauthenticated => "This is not allowed",
+        ApiError::Internal(_) => "Something failed",
+        ApiError::Busy => "The server is busy",
+        _ => "This does not work",
+    }
 }
 
 #[derive(Template)]

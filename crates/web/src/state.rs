@@ -17,10 +17,16 @@ use crate::reviewed::Reviewed;
 use crate::stats::{LivePlace, Stats};
 use crate::upload::Budget;
 
+/// The program, as people call it.
+pub(crate) const PROGRAM: &str = "biophony";
+
 /// What is served, and to whom.
 pub struct Config {
     /// The home folder.
     pub home: PathBuf,
+    /// How a person calls the program on that home in a terminal: `biophony`, or
+    /// `biophony --home DIR`.
+    pub program: String,
     /// Experiments, runs and registered models.
     pub tracking: Arc<dyn TrackingStore>,
     /// The files of runs and models.
@@ -49,6 +55,7 @@ impl Config {
     pub fn new(home: PathBuf, tracking: Arc<dyn TrackingStore>, artifacts: ArtifactStore) -> Self {
         Self {
             home,
+            program: PROGRAM.to_owned(),
             tracking,
             artifacts,
             pipelines: None,
@@ -72,6 +79,7 @@ pub struct WebState {
 struct Inner {
     config: Config,
     access: Arc<Access>,
+    program: Arc<str>,
     models: ModelSlot,
     pool: Pool,
     budget: Budget,
@@ -92,6 +100,7 @@ impl WebState {
         Ok(Self {
             inner: Arc::new(Inner {
                 access: Arc::new(config.access.clone()),
+                program: config.program.as_str().into(),
                 models,
                 pool: Pool::new(config.limits.n_workers(), config.limits.queue)?,
                 budget: Budget::new(&config.limits),
@@ -122,6 +131,11 @@ impl WebState {
     /// The home folder.
     pub fn home(&self) -> &Path {
         &self.inner.config.home
+    }
+
+    /// How a person calls the program on that home in a terminal.
+    pub(crate) fn program(&self) -> &Arc<str> {
+        &self.inner.program
     }
 
     /// The name under which models are registered.

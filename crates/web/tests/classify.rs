@@ -57,6 +57,24 @@ fn a_file_is_answered_as_the_predictor_answers() {
 }
 
 #[test]
+fn an_answer_about_silence_says_what_it_is_worth() {
+    let place = Place::with_champion();
+    let warnings = |amplitude: f32| {
+        let clip = tone(1_000.0, 1.0, 16_000);
+        let samples = clip.samples().iter().map(|sample| amplitude * sample);
+        let clip = biophony_audio::Clip::new(samples.collect(), clip.rate());
+        let answer = classify(&place.state(), wav(&clip)).json();
+        list(&answer["clip"]["warnings"]).to_owned()
+    };
+    assert!(warnings(1.0).is_empty());
+    let silent = warnings(0.0);
+    assert!(
+        silent[0].as_str().expect("text").contains("silent"),
+        "{silent:?}"
+    );
+}
+
+#[test]
 fn what_a_page_draws_is_sent_when_asked_for() {
     let place = Place::with_champion();
     let url = "/api/v1/classify?detail=full";

@@ -1,12 +1,14 @@
 //! `biophony classify`: which animal is heard in sound files.
 //!
 //! Files are read and classified in parallel, in batches, and printed in the
-//! order given. A file that cannot be read is reported at the end.
+//! order given. What speaks against trusting an answer (a damaged file, silence) is said
+//! beside it; a file that cannot be read is reported at the end.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use biophony_audio::{DecodeLimits, decode_file};
+use biophony_dataset::{AuditConfig, doubts};
 use biophony_model::{Prediction, Predictor};
 use rayon::prelude::*;
 use serde_json::json;
@@ -21,9 +23,9 @@ use crate::tracking::find_model;
 const BATCH: usize = 32;
 
 pub(crate) fn run(common: &Common, arguments: &ClassifyArguments) -> Result<Outcome> {
-    let settings = load_settings(common, Vec::new())?.tracking;
+    let settings = load_settings(common, Vec::new())?;
     let home = Home::at(&common.home);
-    let folder = find_model(&home, &settings, arguments.model.as_deref())?;
+    let folder = find_model(&home, &settings.tracking, arguments.model.as_deref())?;
     let mut predictor = Predictor::open(&folder)
         .with_context(|| format!("cannot open the model `{}`", folder.display()))?;
     if let Some(threshold) = arguments.threshold {
@@ -33,13 +35,13 @@ pub(crate) fn run(common: &Common, arguments: &ClassifyArguments) -> Result<Outc
     let mut writer = Writer::new(arguments, predictor.labels().names())?;
     let mut failures = Vec::new();
     for batch in arguments.files.chunks(BATCH) {
-        let answers: Vec<Result<Prediction, String>> = batch
+        let answers: Vec<Result<Answer, String>> = batch
             .par_iter()
-            .map(|path| classify(&predictor, path))
+            .map(|path| classify(&predictor, path, &settings.audit))
             .collect();
         for (path, answer) in batch.iter().zip(answers) {
             match answer {
-                Ok(prediction) => writer.write(path, &prediction)?,
+                Ok(answer) => writer.write(path, &answer)?,
                 Err(reason) => failures.push((path.clone(), reason)),
             }
         }
@@ -53,12 +55,24 @@ pub(crate) fn run(common: &Common, arguments: &ClassifyArguments) -> Result<Outc
     })
 }
 
-fn classify(predictor: &Predictor, path: &Path) -> Result<Prediction, String> {
+/// What is heard in a file, and what speaks against trusting that.
+struct Answer {
+    prediction: Prediction,
+    warnings: Vec<String>,
+}
+
+fn classify(predictor: &Predictor, path: &Path, audit: &AuditConfig) -> Result<Answer, String> {
     let describe = |error: &dyn std::error::Error| super::chain(error);
     let decoded = decode_file(path, &DecodeLimits::default()).map_err(|error| describe(&error))?;
-    predictor
+    let prediction = predictor
         .predict(&decoded.clip)
-        .map_err(|error| describe(&error))
+        .map_err(|error| describe(&error))?;
+    let mut warnings = decoded.warnings;
+    warnings.extend(doubts(&decoded.clip, audit));
+    Ok(Answer {
+        prediction,
+        warnings,
+    })
 }
 
 /// Prints answers in one of three forms.
@@ -83,8 +97,17 @@ impl<'a> Writer<'a> {
         })
     }
 
-    fn write(&mut self, path: &Path, prediction: &Prediction) -> Result<()> {
+    fn write(&mut self, path: &Path, answer: &Answer) -> Result<()> {
+        let Answer {
+            prediction,
+            warnings,
+        } = answer;
         let best = &prediction.ranked[0];
+        if !matches!(self, Self::Json { .. }) {
+            for warning in warnings {
+                eprintln!("warning: `{}`: {warning}", path.display());
+            }
+        }
         match self {
             Self::Text { top } => {
                 let ranked: Vec<String> = prediction
@@ -120,6 +143,7 @@ impl<'a> Writer<'a> {
                     "accepted": prediction.accepted,
                     "predictions": prediction.ranked,
                     "windows": prediction.windows,
+                    "warnings": warnings,
                 }));
                 Ok(())
             }

@@ -44,6 +44,7 @@ pub(crate) fn run(common: &Common, arguments: &ServeArguments) -> Result<Outcome
         demo: Some(Arc::new(Demo::new(common))),
         examples: Arc::new(Examples::new(pipelines.clone())),
         pipelines: Some(pipelines),
+        program: home.program(),
         registered_model,
         ..Config::new(common.home.clone(), tracking.store, tracking.artifacts)
     };

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::arguments::FoldsArgument;
 use crate::collection::Collection;
+use crate::commands::plural;
 use crate::reviewed::Reviewed;
 use crate::settings::Settings;
 
@@ -198,9 +199,17 @@ fn plan_around(
         .iter()
         .filter(|&&i| groups.contains(&usable.groups[i]));
     plan.warnings.push(format!(
-        "{} reviewed recordings are trained on; {} copies and relatives of them judge nothing",
-        reviewed.len(),
-        relatives.count()
+        "{} trained on, too; {} nothing",
+        plural(
+            reviewed.len(),
+            "reviewed recording is",
+            "reviewed recordings are"
+        ),
+        plural(
+            relatives.count(),
+            "copy or relative judges",
+            "copies and relatives judge"
+        )
     ));
     Ok(plan)
 }

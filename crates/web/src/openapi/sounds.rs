@@ -139,6 +139,9 @@ pub(crate) struct Example {
     request_body(content_type = "application/octet-stream", content = Vec<u8>),
     responses(
         (status = 200, body = Classified),
+        (status = 400, body = ErrorBody, description = "The form or a parameter makes no sense"),
+        (status = 401, body = ErrorBody, description = "The server asks for a token"),
+        (status = 403, body = ErrorBody, description = "The server does not answer to that host name, or to pages of other sites"),
         (status = 408, body = ErrorBody, description = "The upload was too slow"),
         (status = 409, body = ErrorBody, description = "There is no model"),
         (status = 413, body = ErrorBody, description = "The file is too large or too long"),

@@ -5,9 +5,7 @@
 
 use askama::Template;
 use axum::Json;
-use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
-use biophony_tracking::server::Role;
 use serde::Serialize;
 
 use super::{error_page, render};
@@ -44,9 +42,4 @@ pub(crate) async fn file(
     refuse: impl FnOnce(ApiError) -> Response,
 ) -> Response {
     state.blocking(load).await.unwrap_or_else(refuse)
-}
-
-/// Whether whoever asks may change things: what they may not is not offered.
-pub(crate) fn can_edit(state: &WebState, headers: &HeaderMap) -> bool {
-    state.access().admit(&Method::GET, headers, true) == Ok(Role::Editor)
 }

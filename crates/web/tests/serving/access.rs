@@ -216,6 +216,30 @@ fn a_viewer_asks_and_an_editor_changes() {
 }
 
 #[test]
+fn a_viewer_is_not_offered_what_only_editors_may_do() {
+    let place = Place::with_champion();
+    let state = guarded(&place);
+    let page = |token: &str| with_token(&state, "GET", "/", token).text().to_owned();
+    assert!(page(EDITOR).contains(" data-can-edit"));
+    assert!(!page(VIEWER).contains(" data-can-edit"));
+    let open = get(&place.state(), "/");
+    assert!(open.text().contains(" data-can-edit"), "nobody is asked");
+}
+
+#[test]
+fn commands_name_the_home_of_this_server() {
+    let place = Place::empty();
+    let mut config = place.config();
+    config.program = "biophony --home /srv/animals".to_owned();
+    let state = WebState::new(config).expect("opens");
+    for path in ["/", "/runs", "/models", "/pipelines", "/data"] {
+        let page = get(&state, path).text().to_owned();
+        let command = "<pre>biophony --home /srv/animals train recordings</pre>";
+        assert!(page.contains(command), "{path}: {page}");
+    }
+}
+
+#[test]
 fn a_browser_logs_in_once_and_out_again() {
     let place = Place::with_champion();
     let state = guarded(&place);

@@ -1,5 +1,6 @@
 //! What is printed when the server is there: addresses, and a picture for phones.
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 
 use biophony_web::lan_addresses;
@@ -7,7 +8,7 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 /// The addresses under which the server is reached, with a QR code of the one that a
-/// phone in the same network can open.
+/// phone in the same network can open, if someone looks at a terminal.
 pub(super) fn welcome(address: SocketAddr, fingerprint: Option<&str>, is_open: bool) -> String {
     let scheme = if fingerprint.is_some() {
         "https"
@@ -32,8 +33,8 @@ pub(super) fn welcome(address: SocketAddr, fingerprint: Option<&str>, is_open: b
     let first = reachable.first().copied().unwrap_or(local);
     finish(lines.join("\n             "), first, fingerprint, is_open)
         + &match reachable.first() {
-            Some(&ip) => picture(&url(ip)),
-            None => String::new(),
+            Some(&ip) if std::io::stdout().is_terminal() => picture(&url(ip)),
+            _ => String::new(),
         }
 }
 

@@ -4,7 +4,7 @@ import type { Answer, Model } from "../contract";
 import { TimeView } from "../sound/timeview";
 import { Player } from "../sound/player";
 import { bar, h, icon, replace, type Child } from "../ui/dom";
-import { duration, kilohertz, milliseconds, percent, title } from "../ui/format";
+import { duration, kilohertz, milliseconds, percent, sentence, title } from "../ui/format";
 import { classColor } from "../ui/theme";
 import { download } from "../ui/download";
 import { feedback } from "./feedback";
@@ -29,7 +29,7 @@ export function answerCard(item: Item, remember: (item: Item) => void): AnswerCa
     "article",
     { class: "answer", "aria-label": `Answer for ${item.name}` },
     h("header", { class: "answer-head" }, verdict(item.name, answer), actions(item, player)),
-    answer.clip.warnings.length > 0 && h("div", { class: "callout callout-warn" }, answer.clip.warnings.map((warning) => h("p", {}, warning))),
+    answer.clip.warnings.length > 0 && h("div", { class: "callout callout-warn" }, answer.clip.warnings.map((warning) => h("p", {}, sentence(warning)))),
     view.element,
     h("div", { class: "answer-foot" }, probabilities(answer), feedback(item, answer, remember)),
     windowsTable(answer),

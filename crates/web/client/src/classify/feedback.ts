@@ -5,6 +5,7 @@ import type { Answer } from "../contract";
 import { h, icon, replace } from "../ui/dom";
 import { title } from "../ui/format";
 import type { Item } from "./items";
+import { canEdit } from "./limits";
 
 export function feedback(item: Item, answer: Answer, remember: (item: Item) => void): HTMLElement {
   const best = answer.predictions[0]?.label ?? "";
@@ -27,8 +28,13 @@ export function feedback(item: Item, answer: Answer, remember: (item: Item) => v
     }
   };
 
-  const thanks = (label: string): void =>
-    replace(body, h("p", { class: "thanks", role: "status", tabindex: "-1" }, icon("check"), h("span", {}, "Kept as a reviewed example of ", h("b", {}, title(label)), ". The next training run can include it.")));
+  const thanks = (label: string): void => {
+    const isKnown = answer.model.labels.includes(label);
+    const next = isKnown
+      ? [". Training includes it with the setting ", h("code", {}, "data.reviewed = true"), "."]
+      : [", which this model does not know. Training learns it only when the recordings have a folder of that name, too."];
+    replace(body, h("p", { class: "thanks", role: "status", tabindex: "-1" }, icon("check"), h("span", {}, "Kept as a reviewed example of ", h("b", {}, title(label)), next)));
+  };
 
   const ask = (): void => {
     const right = h("button", { class: "btn", type: "button", onclick: () => void send(best) }, icon("check"), answer.accepted ? "Correct" : `It is ${title(best)}`);
@@ -62,6 +68,7 @@ export function feedback(item: Item, answer: Answer, remember: (item: Item) => v
   };
 
   if (item.verdict !== undefined) thanks(item.verdict);
+  else if (!canEdit()) replace(body, h("p", { class: "muted" }, "Editors can say so, and store the clip for the next training. ", h("a", { href: "/login" }, "Log in as an editor")));
   else if (!item.clip) replace(body, h("p", { class: "muted" }, "The clip is no longer there to be stored."));
   else ask();
   return element;

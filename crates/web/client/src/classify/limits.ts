@@ -1,5 +1,5 @@
-// What the server takes, as the template says it: what is too large is told here,
-// without sending it first.
+// What the server takes, as the template says it: what is too large or not allowed is
+// told here, without sending it first.
 import { find } from "../ui/dom";
 import { bytes } from "../ui/format";
 
@@ -12,6 +12,11 @@ export function refusal(file: Blob): string | undefined {
   if (file.size === 0) return "The file is empty.";
   if (file.size <= limit("maxBytes")) return undefined;
   return `The file has ${bytes(file.size)}, and this server takes at most ${bytes(limit("maxBytes"))}. Cut it into pieces, or use “biophony classify”.`;
+}
+
+/** Whether whoever uses the page may store reviewed examples. */
+export function canEdit(): boolean {
+  return find("#ways").hasAttribute("data-can-edit");
 }
 
 /** The longest recording that is taken, in samples of so many bytes. */

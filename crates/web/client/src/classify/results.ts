@@ -3,7 +3,7 @@
 import { ApiError } from "../api";
 import { bar, h, icon, replace, type Child } from "../ui/dom";
 import { csv, download, stamp } from "../ui/download";
-import { duration, many, milliseconds, percent, title } from "../ui/format";
+import { duration, many, milliseconds, percent, sentence, title } from "../ui/format";
 import { compare } from "../ui/sortable";
 import { twice } from "../ui/twice";
 import { answerCard, modelName, type AnswerCard } from "./answer";
@@ -256,7 +256,8 @@ export class Results {
     const verdict = accepted ? title(best?.label ?? "") : h("span", { class: "badge badge-warn" }, "Unknown");
     return [
       first,
-      h("td", {}, verdict, !accepted && best && h("span", { class: "muted small closest" }, title(best.label))),
+      h("td", {}, verdict, !accepted && best && h("span", { class: "muted small closest" }, title(best.label)),
+        clip.warnings.length > 0 && h("span", { class: "badge badge-warn doubt", title: clip.warnings.map(sentence).join(" ") }, "Warning")),
       h("td", {}, h("span", { class: "sure" }, bar(best?.probability ?? 0), h("span", { class: "num" }, percent(best?.probability ?? 0)))),
       h("td", { class: "num wide-only" }, duration(clip.duration_seconds)),
       h("td", { class: "num wide-only" }, milliseconds(latency_ms.total)),

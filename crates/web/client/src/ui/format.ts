@@ -51,6 +51,11 @@ export function ago(then: number, now = Date.now()): string {
   return date.toLocaleDateString([], { day: "numeric", month: "short" });
 }
 
+/** What the server says in passing, standing alone. */
+export function sentence(words: string): string {
+  return `${words.charAt(0).toLocaleUpperCase()}${words.slice(1)}${words.endsWith(".") ? "" : "."}`;
+}
+
 /** What people call a class: the first letter large, underscores as spaces. */
 export function title(label: string): string {
   const words = label.replaceAll("_", " ");

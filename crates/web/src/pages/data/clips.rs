@@ -54,6 +54,12 @@ impl ClipsPage {
         let contains = query.one("contains").map(str::to_owned);
         let wanted = contains.as_ref().map(|text| text.to_lowercase());
         let audit = audited.audit();
+        if let Some(class) = &class
+            && !audit.classes.iter().any(|known| known.label == *class)
+        {
+            let reason = format!("there is no class `{class}` among these recordings");
+            return Err(ApiError::NotFound(reason));
+        }
         let matching: Vec<_> = audit
             .clips
             .iter()

@@ -3,7 +3,6 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -41,7 +40,6 @@ pub(crate) fn router() -> Router<WebState> {
 struct ModelsTemplate {
     frame: Frame,
     page: ModelsPage,
-    can_edit: bool,
 }
 
 #[derive(Template)]
@@ -49,18 +47,15 @@ struct ModelsTemplate {
 struct VersionTemplate {
     frame: Frame,
     page: VersionPage,
-    can_edit: bool,
 }
 
-async fn models_page(State(state): State<WebState>, headers: HeaderMap) -> Response {
-    let can_edit = answer::can_edit(&state, &headers);
+async fn models_page(State(state): State<WebState>) -> Response {
     answer::page(
         &state,
         |state| ModelsPage::load(&**state.tracking()),
         |page| ModelsTemplate {
             frame: Frame::new("Models", "models"),
             page,
-            can_edit,
         },
     )
     .await
@@ -77,10 +72,8 @@ pub(crate) async fn models(State(state): State<WebState>) -> Response {
 async fn version_page(
     State(state): State<WebState>,
     Path((name, version)): Path<(String, String)>,
-    headers: HeaderMap,
     query: Query,
 ) -> Response {
-    let can_edit = answer::can_edit(&state, &headers);
     let _turn = turn(&query).await;
     answer::page(
         &state,
@@ -88,7 +81,6 @@ async fn version_page(
         |page| VersionTemplate {
             frame: Frame::new(format!("{} {}", page.name, page.version), "models"),
             page,
-            can_edit,
         },
     )
     .await
