@@ -21,10 +21,11 @@ mod saved;
 mod session;
 mod validate;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use biophony_nn::Network;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, Identity};
@@ -33,7 +34,7 @@ use crate::labels::LabelSet;
 use crate::normalize::Normalizer;
 use crate::prepare::{Example, FrontEnd};
 use config::TrainingConfig;
-use observer::{EpochRecord, EpochReport, TrainingObserver, TrainingPlan};
+use observer::{EpochRecord, EpochReport, TrainingObserver, TrainingPlan, Watch};
 use session::{EpochEnd, Session};
 
 /// What came of training.
@@ -99,22 +100,18 @@ pub fn train(
         front,
         normalizer: &normalizer,
     };
-    let mut trained = Vec::new();
-    for member in 0..config.members {
-        let settings = members::settings(config, member);
-        let directory = checkpoints.map(|path| members::directory(path, config.members, member));
-        let place = Place {
-            member: member + 1,
-            members: config.members,
-        };
-        let one = task.train_member(&settings, place, directory.as_deref(), observer)?;
-        let interrupted = one.stopped == StopReason::Interrupted;
-        trained.push(one);
-        if interrupted {
-            break;
-        }
+    let settings: Vec<TrainingConfig> = (0..config.members)
+        .map(|member| members::settings(config, member))
+        .collect();
+    let mut members = Vec::new();
+    for (index, settings) in settings.iter().enumerate() {
+        let directory = checkpoints.map(|path| members::directory(path, config.members, index));
+        members.push(Member::start(&task, settings, index + 1, directory)?);
     }
-    members::as_one(trained)
+    observer.started(&plan(&members));
+    run_epochs(&mut members, observer)?;
+    let trained: Result<_, _> = members.into_iter().map(Member::into_trained).collect();
+    members::as_one(trained?)
 }
 
 /// What all members have in common.
@@ -126,52 +123,127 @@ struct Task<'a> {
     normalizer: &'a Normalizer,
 }
 
-/// One of so many members, from 1.
-struct Place {
-    member: usize,
-    members: usize,
+/// One network while it is trained.
+struct Member<'a> {
+    /// Which, from 1.
+    number: usize,
+    session: Session<'a>,
+    store: Option<Store>,
+    /// Why it is not trained any further.
+    stopped: Option<StopReason>,
 }
 
-impl Task<'_> {
-    fn train_member(
-        &self,
-        config: &TrainingConfig,
-        place: Place,
-        checkpoints: Option<&Path>,
-        observer: &mut dyn TrainingObserver,
-    ) -> Result<Trained, ModelError> {
+/// Where checkpoints go, and whose they are.
+struct Store {
+    directory: PathBuf,
+    identity: Identity,
+}
+
+impl<'a> Member<'a> {
+    /// Begins, or goes on from its checkpoint.
+    fn start(
+        task: &Task<'a>,
+        config: &'a TrainingConfig,
+        number: usize,
+        checkpoints: Option<PathBuf>,
+    ) -> Result<Self, ModelError> {
         let &Task {
             classes,
             train,
             validation,
             front,
             normalizer,
-        } = self;
+        } = task;
         let mut session = Session::start(config, classes, train, validation, front, normalizer)?;
         let store = checkpoints.map(|directory| Store {
             directory,
             identity: Identity::of(config, front, classes, train, validation),
         });
         if let Some(store) = &store
-            && let Some(checkpoint) = Checkpoint::load(store.directory, &store.identity)?
+            && let Some(checkpoint) = Checkpoint::load(&store.directory, &store.identity)?
         {
             session.resume(checkpoint)?;
         }
-        let Place { member, members } = place;
-        observer.started(&TrainingPlan {
-            member,
-            members,
-            ..session.plan()
-        });
-        let stopped = run_epochs(&mut session, store.as_ref(), observer)?;
-        session.into_trained(stopped)
+        let mut member = Self {
+            number,
+            session,
+            store,
+            stopped: None,
+        };
+        member.look_for_the_end();
+        Ok(member)
+    }
+
+    fn look_for_the_end(&mut self) {
+        if self.session.is_finished() {
+            self.stopped = Some(StopReason::Finished);
+        } else if self.session.has_stalled() {
+            self.stopped = Some(StopReason::Stalled);
+        }
+    }
+
+    /// Trains for an epoch and writes it down; nothing when it was stopped meanwhile.
+    fn run_epoch(&mut self, watch: &Watch<'_, '_>) -> Result<Option<EpochReport>, ModelError> {
+        let started = Instant::now();
+        let EpochEnd::Complete {
+            examples_per_second,
+        } = self.session.train_epoch(self.number, watch)?
+        else {
+            self.stopped = Some(StopReason::Interrupted);
+            return Ok(None);
+        };
+        let record = self.session.validate_epoch()?;
+        if let Some(store) = &self.store {
+            let checkpoint = self.session.checkpoint();
+            checkpoint.save(&store.directory, &store.identity)?;
+        }
+        self.look_for_the_end();
+        Ok(Some(EpochReport {
+            member: self.number,
+            record,
+            epochs: self.session.epochs(),
+            best_epoch: self.session.best_epoch(),
+            examples_per_second,
+            elapsed: started.elapsed(),
+        }))
+    }
+
+    fn into_trained(self) -> Result<Trained, ModelError> {
+        let stopped = self.stopped.unwrap_or(StopReason::Interrupted);
+        self.session.into_trained(stopped)
     }
 }
 
-/// Where checkpoints go, and whose they are.
-struct Store<'a> {
-    directory: &'a Path,
-    identity: Identity,
+/// How large a training of these members is, which are at least one.
+fn plan(members: &[Member<'_>]) -> TrainingPlan {
+    let done = |member: &Member<'_>| member.session.epochs_done();
+    TrainingPlan {
+        members: members.len(),
+        epochs_done: members.iter().map(done).sum(),
+        ..members[0].session.plan()
+    }
+}
+
+/// Trains all members epoch by epoch, side by side: what one leaves of the processors,
+/// at the end of each operation, another takes.
+fn run_epochs(
+    members: &mut [Member<'_>],
+    observer: &mut dyn TrainingObserver,
+) -> Result<(), ModelError> {
+    let watch = Watch::new(observer);
+    while !watch.is_stopped() && members.iter().any(|member| member.stopped.is_none()) {
+        let reports: Vec<Result<Option<EpochReport>, ModelError>> = members
+            .par_iter_mut()
+            .filter(|member| member.stopped.is_none())
+            .map(|member| member.run_epoch(&watch))
+            .collect();
+        for report in reports {
+            if let Some(report) = report? {
+                watch.epoch_finished(&report);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_examples(
@@ -190,42 +262,4 @@ fn check_examples(
         }
     }
     Ok(())
-}
-
-fn run_epochs(
-    session: &mut Session<'_>,
-    store: Option<&Store<'_>>,
-    observer: &mut dyn TrainingObserver,
-) -> Result<StopReason, ModelError> {
-    loop {
-        if session.is_finished() {
-            return Ok(StopReason::Finished);
-        }
-        if session.has_stalled() {
-            return Ok(StopReason::Stalled);
-        }
-        let started = Instant::now();
-        let EpochEnd::Complete {
-            examples_per_second,
-        } = session.train_epoch(observer)?
-        else {
-            return Ok(StopReason::Interrupted);
-        };
-        let record = session.validate_epoch()?;
-        if let Some(store) = store {
-            session
-                .checkpoint()
-                .save(store.directory, &store.identity)?;
-        }
-        let report = EpochReport {
-            record,
-            epochs: session.plan().epochs,
-            best_epoch: session.best_epoch(),
-            examples_per_second,
-            elapsed: started.elapsed(),
-        };
-        if observer.epoch_finished(&report).is_break() {
-            return Ok(StopReason::Interrupted);
-        }
-    }
 }

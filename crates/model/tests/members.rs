@@ -70,10 +70,13 @@ fn every_network_merges_into_the_mean_of_its_members() {
     }
 }
 
-/// Writes down what is told, and asks to stop after so many epochs of all members.
+/// Writes down what is told, and asks to stop after so many epochs or steps of all
+/// members.
 #[derive(Default)]
 struct Witness {
     plans: Vec<TrainingPlan>,
+    /// Of each epoch that ended, member and epoch.
+    told: Vec<(usize, usize)>,
     epochs: usize,
     batches: usize,
     stop_after_epochs: Option<usize>,
@@ -97,7 +100,8 @@ impl TrainingObserver for Witness {
         break_at(self.batches, self.stop_after_batches)
     }
 
-    fn epoch_finished(&mut self, _report: &EpochReport) -> ControlFlow<()> {
+    fn epoch_finished(&mut self, report: &EpochReport) -> ControlFlow<()> {
+        self.told.push((report.member, report.record.epoch));
         self.epochs += 1;
         break_at(self.epochs, self.stop_after_epochs)
     }
@@ -143,12 +147,13 @@ fn members_have_seeds_of_their_own_and_the_first_is_the_one_trained_alone() {
     let mut witness = Witness::default();
     let folder = tempfile::tempdir().unwrap();
     let together = run(&settings(2, 2), Some(folder.path()), &mut witness).unwrap();
-    let turns: Vec<_> = witness
+    let plans: Vec<_> = witness
         .plans
         .iter()
-        .map(|p| (p.member, p.members))
+        .map(|plan| (plan.members, plan.epochs, plan.epochs_done))
         .collect();
-    assert_eq!(turns, [(1, 2), (2, 2)]);
+    assert_eq!(plans, [(2, 2, 0)]);
+    assert_eq!(witness.told, [(1, 1), (2, 1), (1, 2), (2, 2)]);
     assert_eq!((together.best_epoch, together.history.len()), (2, 2));
     assert_eq!(together.stopped, StopReason::Finished);
 
@@ -196,26 +201,62 @@ fn members_resume_to_the_same_network_wherever_they_were_stopped() {
 }
 
 #[test]
+fn members_are_the_same_with_any_number_of_threads() {
+    let trained = |n_threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
+        let pool = pool.build().unwrap();
+        pool.install(|| run(&settings(3, 2), None, &mut Witness::default()).unwrap())
+    };
+    let one = trained(1);
+    for n_threads in [2, 3, 5] {
+        check_same(&trained(n_threads), &one);
+    }
+}
+
+/// Where a first member has been trained to its end, and the others have not begun.
+fn first_of_them_done(epochs: usize) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("member-1");
+    let done = run(&settings(1, epochs), Some(&first), &mut Witness::default());
+    assert_eq!(done.unwrap().stopped, StopReason::Finished);
+    folder
+}
+
+#[test]
 fn a_member_stopped_before_its_first_epoch_ends_is_left_out() {
     let alone = run(&settings(1, 2), None, &mut Witness::default()).unwrap();
+    let folder = first_of_them_done(2);
     let mut witness = Witness {
-        stop_after_batches: Some(5),
+        stop_after_batches: Some(1),
         ..Witness::default()
     };
-    let stopped = run(&settings(2, 2), None, &mut witness).unwrap();
+    let stopped = run(&settings(2, 2), Some(folder.path()), &mut witness).unwrap();
+    assert_eq!(witness.plans[0].epochs_done, 2);
     assert_eq!(stopped.stopped, StopReason::Interrupted);
     assert_eq!(stopped.network.tensors(), alone.network.tensors());
     assert_eq!(stopped.history, alone.history);
 }
 
 #[test]
-fn a_member_stopped_later_counts_with_what_it_has() {
+fn members_that_were_all_stopped_at_once_give_the_first_as_it_began() {
     let mut witness = Witness {
-        stop_after_epochs: Some(4),
+        stop_after_batches: Some(1),
         ..Witness::default()
     };
-    let stopped = run(&settings(2, 3), None, &mut witness).unwrap();
+    let stopped = run(&settings(3, 2), None, &mut witness).unwrap();
+    assert_eq!(stopped.stopped, StopReason::Interrupted);
+    assert_eq!((stopped.best_epoch, stopped.history.len()), (0, 0));
+}
+
+#[test]
+fn a_member_stopped_later_counts_with_what_it_has() {
     let alone = run(&settings(1, 3), None, &mut Witness::default()).unwrap();
+    let folder = first_of_them_done(3);
+    let mut witness = Witness {
+        stop_after_epochs: Some(1),
+        ..Witness::default()
+    };
+    let stopped = run(&settings(2, 3), Some(folder.path()), &mut witness).unwrap();
     assert_eq!(stopped.history.len(), 3);
     assert_eq!(stopped.history[1..], alone.history[1..]);
     assert_ne!(stopped.history[0], alone.history[0]);

@@ -17,11 +17,16 @@ pub(crate) struct Watch<'a> {
     interrupt: Interrupt,
     context: &'a StepContext,
     log: EpochLog,
-    /// Steps of the members before the present one.
-    steps_before: usize,
-    /// Which member this is, if there are several.
-    member: String,
-    best: String,
+    /// What each member last told: its loss, its examples a second, its macro-F1 on the
+    /// validation part.
+    members: Vec<Told>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    loss: f32,
+    examples_per_second: f64,
+    macro_f1: Option<f64>,
 }
 
 /// Whether Ctrl-C was pressed.
@@ -75,10 +80,32 @@ impl<'a> Watch<'a> {
             interrupt,
             context,
             log,
-            steps_before: 0,
-            member: String::new(),
-            best: String::new(),
+            members: Vec::new(),
         }
+    }
+
+    /// What stands behind the bar: of several members the mean, and their speeds together.
+    fn message(&self, epoch: usize) -> String {
+        let told = || {
+            self.members
+                .iter()
+                .filter(|one| one.examples_per_second > 0.0)
+        };
+        let mean = |of: &dyn Fn(&Told) -> f64| told().map(of).sum::<f64>() / told().count() as f64;
+        let speed: f64 = told().map(|one| one.examples_per_second).sum();
+        let networks = match self.members.len() {
+            1 => String::new(),
+            n => format!("{n} networks, "),
+        };
+        let loss = mean(&|one| f64::from(one.loss));
+        let validation = match told().all(|one| one.macro_f1.is_some()) {
+            true => format!(
+                ", validation macro-F1 {:.3}",
+                mean(&|one| one.macro_f1.unwrap_or_default())
+            ),
+            false => String::new(),
+        };
+        format!("{networks}epoch {epoch}: loss {loss:.3}, {speed:.0} examples/s{validation}")
     }
 
     pub(crate) fn finish(&self) {
@@ -97,32 +124,25 @@ impl<'a> Watch<'a> {
 
 impl TrainingObserver for Watch<'_> {
     fn started(&mut self, plan: &TrainingPlan) {
-        let steps = plan.epochs * plan.batches_per_epoch;
-        self.steps_before = (plan.member - 1) * steps;
-        let done = self.steps_before + plan.epochs_done * plan.batches_per_epoch;
-        self.bar.begin(plan.members * steps, done);
-        self.member = match plan.members {
-            1 => String::new(),
-            members => format!("member {} of {members}, ", plan.member),
-        };
-        self.best.clear();
+        let steps = plan.members * plan.epochs * plan.batches_per_epoch;
+        let done = plan.epochs_done * plan.batches_per_epoch;
+        self.bar.begin(steps, done);
+        self.members = vec![Told::default(); plan.members];
         self.log.started(plan);
     }
 
     fn batch_finished(&mut self, report: &BatchReport) -> ControlFlow<()> {
-        self.bar
-            .set(self.steps_before + (report.epoch - 1) * report.batches + report.batch);
-        self.bar.say(format!(
-            "{}epoch {}: loss {:.3}, {:.0} examples/s{}",
-            self.member, report.epoch, report.loss, report.examples_per_second, self.best
-        ));
+        let told = &mut self.members[report.member - 1];
+        told.loss = report.loss;
+        told.examples_per_second = report.examples_per_second;
+        self.bar.advance();
+        self.bar.say(self.message(report.epoch));
         self.flow()
     }
 
     fn epoch_finished(&mut self, report: &EpochReport) -> ControlFlow<()> {
-        if let Some(validation) = &report.record.validation {
-            self.best = format!(", validation macro-F1 {:.3}", validation.macro_f1);
-        }
+        let scores = report.record.validation;
+        self.members[report.member - 1].macro_f1 = scores.map(|scores| scores.macro_f1);
         self.log.epoch_finished(report);
         self.flow()
     }

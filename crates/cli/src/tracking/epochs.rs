@@ -1,9 +1,8 @@
 //! What is recorded while a network is trained: a point of each metric per epoch,
 //! under the names that Keras gives them, counted from epoch 0.
 //!
-//! Of an ensemble each member has curves of its own (`member_2/loss`), live; the
-//! plain names are the means of the members and follow once the last of them gets
-//! there.
+//! Of an ensemble each member has curves of its own (`member_2/loss`); the plain names
+//! are the means of the members and follow once the last of them gets there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +16,6 @@ use super::Recorder;
 pub(crate) struct EpochLog {
     /// Who writes, and into which run; `None` if the run is not recorded.
     place: Option<(Arc<Recorder>, RunId)>,
-    member: usize,
     members: usize,
     /// What the members reached, by epoch.
     reached: BTreeMap<usize, Vec<EpochRecord>>,
@@ -27,15 +25,14 @@ impl EpochLog {
     pub(super) fn new(place: Option<(Arc<Recorder>, RunId)>) -> Self {
         Self {
             place,
-            member: 1,
             members: 1,
             reached: BTreeMap::new(),
         }
     }
 
-    /// A member's training begins.
+    /// Training begins.
     pub(crate) fn started(&mut self, plan: &TrainingPlan) {
-        (self.member, self.members) = (plan.member, plan.members);
+        self.members = plan.members;
     }
 
     /// An epoch is done.
@@ -48,7 +45,7 @@ impl EpochLog {
         let step = step_of(record);
         let prefix = match self.members {
             1 => String::new(),
-            _ => format!("member_{}/", self.member),
+            _ => format!("member_{}/", report.member),
         };
         let mut metrics = metrics_of(record, &prefix, now);
         let speed = [

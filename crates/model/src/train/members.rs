@@ -35,12 +35,15 @@ pub(super) fn directory(checkpoints: &Path, n_members: usize, member: usize) -> 
     }
 }
 
-/// What came of training all members, as if it were one. One member is left as it is,
-/// and a last one that was stopped before its first epoch ended is left out.
+/// What came of training all members, which are at least one, as if it were one. One
+/// member is left as it is, and those that were stopped before their first epoch ended
+/// are left out; if all were, the first stays.
 pub(super) fn as_one(mut members: Vec<Trained>) -> Result<Trained, ModelError> {
     let stopped = stop_reason(&members);
-    if members.len() > 1 {
+    if members.iter().any(|one| one.best_epoch > 0) {
         members.retain(|one| one.best_epoch > 0);
+    } else {
+        members.truncate(1);
     }
     if members.len() == 1 {
         let alone = members.remove(0);

@@ -1,15 +1,16 @@
 //! What training tells while it runs, and how it is asked to stop.
 
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// Watches a training run. Breaking from a report stops it cleanly: the best
-/// weights so far are kept.
-pub trait TrainingObserver {
-    /// Training is about to begin, or to go on from a checkpoint. Told for each member
-    /// when its turn comes; what is reported then is about this one.
+/// weights so far are kept. Members are trained side by side, and their reports come
+/// one at a time, from any thread.
+pub trait TrainingObserver: Send {
+    /// Training is about to begin, or to go on from checkpoints.
     fn started(&mut self, _plan: &TrainingPlan) {}
 
     /// One step is done.
@@ -26,16 +27,62 @@ pub trait TrainingObserver {
 /// Watches nothing.
 impl TrainingObserver for () {}
 
+/// An observer that members share, and whether it has asked them to stop.
+pub(super) struct Watch<'a, 'o> {
+    shared: Mutex<Shared<'a, 'o>>,
+}
+
+struct Shared<'a, 'o> {
+    observer: &'a mut (dyn TrainingObserver + 'o),
+    is_stopped: bool,
+}
+
+impl<'a, 'o> Watch<'a, 'o> {
+    pub(super) fn new(observer: &'a mut (dyn TrainingObserver + 'o)) -> Self {
+        Self {
+            shared: Mutex::new(Shared {
+                observer,
+                is_stopped: false,
+            }),
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.tell(|_| ControlFlow::Continue(())).is_break()
+    }
+
+    pub(super) fn batch_finished(&self, report: &BatchReport) -> ControlFlow<()> {
+        self.tell(|observer| observer.batch_finished(report))
+    }
+
+    pub(super) fn epoch_finished(&self, report: &EpochReport) {
+        // Who asks for an end now gets it when all members have told their epochs.
+        let _ = self.tell(|observer| observer.epoch_finished(report));
+    }
+
+    /// Whether training may go on: once it may not, it may not again.
+    fn tell(
+        &self,
+        report: impl FnOnce(&mut dyn TrainingObserver) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        // An observer that panicked has ended the training, whatever it says.
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.is_stopped |= report(shared.observer).is_break();
+        match shared.is_stopped {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
 /// How large a training run is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingPlan {
-    /// Which member is trained now, from 1.
-    pub member: usize,
-    /// Members in all.
+    /// Networks that are trained.
     pub members: usize,
     /// Epochs of each member.
     pub epochs: usize,
-    /// Epochs of this member that a checkpoint has already done.
+    /// Epochs that checkpoints have already done, of all members together.
     pub epochs_done: usize,
     /// Steps of each epoch.
     pub batches_per_epoch: usize,
@@ -50,6 +97,8 @@ pub struct TrainingPlan {
 /// One step of training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchReport {
+    /// The member that took it, from 1.
+    pub member: usize,
     /// The epoch, from 1.
     pub epoch: usize,
     /// The step within the epoch, from 1.
@@ -69,11 +118,13 @@ pub struct BatchReport {
 /// One epoch of training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpochReport {
+    /// The member whose epoch it is, from 1.
+    pub member: usize,
     /// What is kept of the epoch.
     pub record: EpochRecord,
     /// Epochs of each member.
     pub epochs: usize,
-    /// The best epoch so far, this one included.
+    /// The member's best epoch so far, this one included.
     pub best_epoch: usize,
     /// Training speed.
     pub examples_per_second: f64,

@@ -16,9 +16,7 @@ use crate::seeds::{Purpose, generator, sub_seed};
 use crate::train::average::Average;
 use crate::train::batch::Batcher;
 use crate::train::config::TrainingConfig;
-use crate::train::observer::{
-    BatchReport, EpochRecord, TrainingObserver, TrainingPlan, ValidationScores,
-};
+use crate::train::observer::{BatchReport, EpochRecord, TrainingPlan, ValidationScores, Watch};
 use crate::train::sampling::{batches, class_weights, epoch_order};
 use crate::train::{StopReason, Trained};
 
@@ -132,9 +130,9 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// How large this member's part of a training is.
     pub(super) fn plan(&self) -> TrainingPlan {
         TrainingPlan {
-            member: 1,
             members: 1,
             epochs: self.config.epochs,
             epochs_done: self.history.len(),
@@ -143,6 +141,14 @@ impl<'a> Session<'a> {
             n_validation: self.validation.len(),
             n_parameters: self.network.n_parameters(),
         }
+    }
+
+    pub(super) fn epochs(&self) -> usize {
+        self.config.epochs
+    }
+
+    pub(super) fn epochs_done(&self) -> usize {
+        self.history.len()
     }
 
     fn batches_per_epoch(&self) -> usize {
@@ -165,7 +171,8 @@ impl<'a> Session<'a> {
     /// Takes one step for each batch of an epoch.
     pub(super) fn train_epoch(
         &mut self,
-        observer: &mut dyn TrainingObserver,
+        member: usize,
+        watch: &Watch<'_, '_>,
     ) -> Result<EpochEnd, ModelError> {
         let epoch = self.history.len() + 1;
         let mut rng = generator(self.config.seed, Purpose::Order, epoch, 0);
@@ -180,6 +187,7 @@ impl<'a> Session<'a> {
             let gradient_norm =
                 self.step(epoch, step, index, places.start, &order[places.clone()])?;
             let report = BatchReport {
+                member,
                 epoch,
                 batch: index + 1,
                 batches: batches.len(),
@@ -188,7 +196,7 @@ impl<'a> Session<'a> {
                 gradient_norm,
                 examples_per_second: speed(self.trained.n),
             };
-            if observer.batch_finished(&report).is_break() {
+            if watch.batch_finished(&report).is_break() {
                 return Ok(EpochEnd::Interrupted);
             }
         }
