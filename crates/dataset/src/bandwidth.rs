@@ -76,12 +76,13 @@ fn background_db(samples: &[f32]) -> Vec<f32> {
     let mut output = transform.make_output_vec();
     let mut scratch = transform.make_scratch_vec();
     let mut levels = vec![Vec::new(); output.len()];
+    let weights: Vec<f32> = blackman().collect();
 
     let n_windows = samples.len() / N_FFT;
     let stride = n_windows.div_ceil(200).max(1);
     let windows = samples.chunks_exact(N_FFT).step_by(stride);
     for window in windows.filter(|window| window.iter().any(|&sample| sample != 0.0)) {
-        for ((x, sample), weight) in input.iter_mut().zip(window).zip(blackman()) {
+        for ((x, sample), weight) in input.iter_mut().zip(window).zip(&weights) {
             *x = sample * weight;
         }
         transform

@@ -96,6 +96,7 @@ fn find_peaks(clip: &Clip) -> Vec<Peak> {
     let n_frames = (samples.len().saturating_sub(n_window) as f64 / hop) as usize + 1;
     let mut peaks = Vec::new();
     let mut recent: VecDeque<Vec<f32>> = VecDeque::new();
+    let mut tallest = vec![0.0; n_bins];
     for frame in 0..n_frames + REACH_FRAMES {
         let mut power = match recent.len() > 2 * REACH_FRAMES {
             true => recent.pop_front().unwrap_or_default(),
@@ -118,9 +119,16 @@ fn find_peaks(clip: &Clip) -> Vec<Peak> {
         recent.push_back(power);
         if frame >= REACH_FRAMES {
             let middle = recent.len() - 1 - REACH_FRAMES;
+            tallest.fill(0.0);
+            for row in &recent {
+                for (tallest, &power) in tallest.iter_mut().zip(row) {
+                    // Powers are no NaNs; `f32::max` would look for them.
+                    *tallest = if power > *tallest { power } else { *tallest };
+                }
+            }
             maxima(
-                &recent,
-                middle,
+                &recent[middle],
+                &tallest,
                 (frame - REACH_FRAMES) as u32,
                 bin_hz as f32,
                 &mut peaks,
@@ -146,15 +154,9 @@ fn fast_size(n: usize) -> usize {
         .expect("there is one up to 2 n")
 }
 
-/// Adds the bins of `recent[middle]` that are the largest of their neighborhood.
-fn maxima(
-    recent: &VecDeque<Vec<f32>>,
-    middle: usize,
-    frame: u32,
-    bin_hz: f32,
-    peaks: &mut Vec<Peak>,
-) {
-    let row = &recent[middle];
+/// Adds the bins of `row` that are the largest of their neighborhood. `tallest` has the
+/// greatest power of each bin in all rows of it.
+fn maxima(row: &[f32], tallest: &[f32], frame: u32, bin_hz: f32, peaks: &mut Vec<Peak>) {
     let mut bin = 1;
     while bin + 1 < row.len() {
         let value = row[bin];
@@ -163,11 +165,10 @@ fn maxima(
             (bin + REACH_BINS + 1).min(row.len()),
         );
         let is_largest = value > 0.0
+            && value >= tallest[bin]
             && value > row[bin - 1]
             && value >= row[bin + 1]
-            && recent
-                .iter()
-                .all(|row| row[low..high].iter().all(|&other| other <= value));
+            && tallest[low..high].iter().all(|&other| other <= value);
         if is_largest {
             let hertz = (bin as f32 + vertex(row[bin - 1], value, row[bin + 1])) * bin_hz;
             peaks.push(Peak {
