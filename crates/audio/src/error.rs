@@ -58,7 +58,7 @@ pub enum AudioError {
     },
 
     /// The file is well-formed and holds no samples.
-    #[error("`{path}`: `{codec}` without a single sample")]
+    #[error("`{path}`: there is no sound in it: `{codec}` without a single sample")]
     Empty {
         /// The file.
         path: PathBuf,
@@ -87,7 +87,7 @@ pub enum AudioError {
     },
 
     /// The sound has more channels than the limits allow.
-    #[error("`{path}`: {channels} channels, more than the limit of {max_channels}")]
+    #[error("`{path}`: it claims {channels} channels, more than the limit of {max_channels}")]
     TooManyChannels {
         /// The file.
         path: PathBuf,

@@ -264,7 +264,7 @@ fn a_refusal_names_path_codec_and_reason() {
     );
     check_refused(
         wav(&|file| file.channels = 65_535),
-        "65535 channels, more than the limit of 64",
+        "it claims 65535 channels, more than the limit of 64",
     );
     check_refused(
         wav(&|file| file.rate = 0),
@@ -280,7 +280,7 @@ fn a_refusal_names_path_codec_and_reason() {
     );
     check_refused(
         wav(&|file| file.samples.clear()),
-        "`WAV, 16-bit PCM` without a single sample",
+        "there is no sound in it: `WAV, 16-bit PCM` without a single sample",
     );
     check_refused(
         b"RIFF\0\0\0\0WAVE".to_vec(),

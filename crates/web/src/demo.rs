@@ -51,19 +51,26 @@ impl Demo {
         }
     }
 
-    /// Starts the training on a thread of its own, unless it runs.
+    /// Starts the training on a thread of its own, unless it runs or there is a model: a
+    /// demo must not take the place of anybody's own.
     ///
     /// # Errors
     ///
-    /// [`ApiError::Conflict`] when it runs already.
+    /// [`ApiError::Conflict`] then.
     pub(crate) fn start(
         &self,
         trainer: Arc<dyn DemoTrainer>,
         server: WebState,
     ) -> Result<(), ApiError> {
         let mut state = self.lock();
-        if state.phase == Phase::Running {
-            let reason = "the demo model is being trained already";
+        let in_the_way = if state.phase == Phase::Running {
+            Some("the demo model is being trained already")
+        } else if server.models().current().is_some() {
+            Some("there is a model in use already, whose place a demo must not take")
+        } else {
+            None
+        };
+        if let Some(reason) = in_the_way {
             return Err(ApiError::Conflict(reason.to_owned()));
         }
         let demo = self.clone();

@@ -9,7 +9,9 @@ mod sounds;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{self, ContentBuilder, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema};
 
 use crate::pages::{data, models, pipelines, runs};
 use crate::state::WebState;
@@ -69,9 +71,51 @@ pub(crate) struct ErrorDetail {
         data::routes::audio,
         data::routes::picture,
     ),
-    components(schemas(ErrorBody))
+    components(schemas(ErrorBody)),
+    modifiers(&Guarded),
 )]
 struct Description;
+
+/// What stands before every route: tokens, where they are asked for, and refusals.
+struct Guarded;
+
+impl Modify for Guarded {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let bearer = Http::new(HttpAuthScheme::Bearer);
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        // Either none, or a token: a server need not ask.
+        let token: [String; 0] = [];
+        document.security = Some(vec![
+            SecurityRequirement::default(),
+            SecurityRequirement::new("token", token),
+        ]);
+        for path in document.paths.paths.values_mut() {
+            for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+                for (status, why) in REFUSALS {
+                    let body = ContentBuilder::new()
+                        .schema(Some(openapi::Ref::from_schema_name("ErrorBody")))
+                        .build();
+                    let response = ResponseBuilder::new()
+                        .description(why)
+                        .content("application/json", body)
+                        .build();
+                    let responses = &mut operation.responses.responses;
+                    responses.insert(status.to_owned(), response.into());
+                }
+            }
+        }
+    }
+}
+
+const REFUSALS: [(&str, &str); 2] = [
+    ("401", "The server asks for a token"),
+    (
+        "403",
+        "The token is a viewer's and this changes something, or the request comes from another \
+         site or under a host name that this server does not have",
+    ),
+];
 
 /// This description
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "about",

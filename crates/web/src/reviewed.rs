@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 
+/// The table, beside the folders of classes.
+const TABLE: &str = "reviewed.csv";
+
 /// The longest name of a class.
 const MAX_LABEL_CHARS: usize = 80;
 
@@ -67,6 +70,9 @@ impl TryFrom<&str> for Label {
         // that a scan of the collection does not pass over.
         if text.starts_with('.') || text.ends_with('.') {
             return refuse("it begins or ends with a dot");
+        }
+        if text == TABLE {
+            return refuse("the table of reviews is called so");
         }
         let is_bad = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
         if text.contains(is_bad) {
@@ -120,7 +126,10 @@ impl Reviewed {
         write_whole(&self.table(), &in_csv(&reviews)?)?;
         for old in before.iter().filter(|old| **old != review.path) {
             // The table does not name it any more; a scan would still find it.
-            fs::remove_file(self.folder.join(old)).map_err(failed(&self.folder))?;
+            let old = self.folder.join(old);
+            fs::remove_file(&old).map_err(failed(&old))?;
+            // A class whose last recording that was is none any more; others stay.
+            let _ = old.parent().map(fs::remove_dir);
         }
         Ok(review.path)
     }
@@ -140,7 +149,7 @@ impl Reviewed {
     }
 
     fn table(&self) -> PathBuf {
-        self.folder.join("reviewed.csv")
+        self.folder.join(TABLE)
     }
 }
 
@@ -222,7 +231,7 @@ mod tests {
         let other = keep(b"two", "owl");
         let moved = keep(b"one", "tawny owl");
         let folder = home.path().join("reviewed");
-        assert!(!folder.join(&first).exists());
+        assert!(!folder.join(&first).exists() && !folder.join("frog").exists());
         assert_eq!(fs::read(folder.join(&moved)).expect("is there"), b"one");
         let reviews = reviewed.read().expect("reads");
         let paths: Vec<&str> = reviews.iter().map(|review| review.path.as_str()).collect();
@@ -238,7 +247,18 @@ mod tests {
             assert!(Label::try_from(good).is_ok(), "{good}");
         }
         for bad in [
-            "", " ", "..", ".", ".owl", "a/b", "a\\b", "a\0b", "a\nb", "C:", "owl.",
+            "",
+            " ",
+            "..",
+            ".",
+            ".owl",
+            "a/b",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "C:",
+            "owl.",
+            "reviewed.csv",
         ] {
             assert!(Label::try_from(bad).is_err(), "{bad:?}");
         }

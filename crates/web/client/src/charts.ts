@@ -8,4 +8,9 @@
 // Confusion matrices and bars are the server's: they need no script.
 import { drawCurves } from "./charts/curves";
 
-for (const host of document.querySelectorAll<HTMLElement>("[data-curves]")) void drawCurves(host);
+function drawAll(within: ParentNode): void {
+  for (const host of within.querySelectorAll<HTMLElement>("[data-curves]")) void drawCurves(host);
+}
+
+drawAll(document);
+document.addEventListener("fresh", (event) => drawAll(event.target as Element));

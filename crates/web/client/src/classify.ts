@@ -3,7 +3,7 @@
 import { currentModel, ApiError, exampleClip, examples } from "./api";
 import { knownSounds, modelLink, modelName } from "./classify/answer";
 import { History, type Kept } from "./classify/history";
-import { newItem, Queue, type Item } from "./classify/items";
+import { MOST_KEPT_AT_ONCE, newItem, Queue, type Item } from "./classify/items";
 import { refusal } from "./classify/limits";
 import { Live } from "./classify/live";
 import { Microphone } from "./classify/microphone";
@@ -16,19 +16,21 @@ import { title } from "./ui/format";
 import { toast } from "./ui/toast";
 
 const MOST_EXAMPLES = 12;
-/** Uploads beyond this many fill the table, not the history. */
-const MOST_KEPT_AT_ONCE = 20;
+const MODEL_MS = 20_000;
 
 function start(): void {
   let history: History | undefined;
   const remember = (item: Item): void => void history?.keep(item);
   const results: Results = new Results(find("#results"), find("#results-live"), () => queue, remember);
+  const note = (model: Model): void => {
+    if (noteModel(model)) offer();
+  };
   const kept = new Set<Item>();
   const queue: Queue = new Queue((item) => {
     results.update(item);
     if (item?.state === "done" && !kept.has(item)) {
       kept.add(item);
-      if (item.answer) noteModel(item.answer.model);
+      if (item.answer) note(item.answer.model);
       if (queue.items.length <= MOST_KEPT_AT_ONCE) remember(item);
     }
   });
@@ -44,9 +46,10 @@ function start(): void {
   wireUpload((uploads) => ask(uploads.map(({ name, file }) => newItem(name, file, "upload", refusal(file)))));
   const microphone = new Microphone();
   const recorder = new Recorder(microphone, (clip, name) => ask([newItem(name, clip, "recording")]));
-  const live = new Live(microphone, noteModel);
+  const live = new Live(microphone, note);
   wireModes(recorder, live);
-  void offerExamples((name, clip) => ask([newItem(name, clip, "example")]));
+  const offer = (): void => void offerExamples((name, clip) => ask([newItem(name, clip, "example")]));
+  offer();
   history = new History(find("#history"), (entry) => {
     // A table of answers stays: what was heard earlier joins it.
     if (queue.items.length === 1 && queue.counts.open === 0) queue.clear();
@@ -59,6 +62,7 @@ function start(): void {
     // Of a single file little is lost.
     if (recorder.isRecording || (queue.items.length > 1 && queue.counts.open > 0)) event.preventDefault();
   });
+  followModel(note);
   // For bench/web_page.mjs: from here on the page does what it is asked.
   performance.mark("usable");
 }
@@ -107,14 +111,25 @@ async function offerExamples(answer: (name: string, clip: Blob) => void): Promis
 
 let shown = document.querySelector<HTMLElement>("#model-line")?.dataset["model"];
 
-/** The model can be replaced while the page is open; the line under the heading follows. */
-function noteModel(model: Model): void {
+/** The model can be replaced while the page is open; the line under the heading follows. Whether it was. */
+function noteModel(model: Model): boolean {
   const version = `${model.name} ${model.version ?? ""}`;
-  if (version === shown) return;
+  if (version === shown) return false;
   const line = document.querySelector("#model-line");
   if (line) replace(line, modelLink(model), ` ${knownSounds(model.labels)}`);
   if (shown !== undefined) toast(`From now on ${modelName(model)} answers.`);
   shown = version;
+  return true;
+}
+
+/** The model may change while nobody asks for anything: who comes back to the page sees it at once, others soon. */
+function followModel(note: (model: Model) => void): void {
+  const look = async (): Promise<void> => {
+    const model = document.hidden ? undefined : await currentModel().catch(() => undefined);
+    if (model) note(model);
+  };
+  document.addEventListener("visibilitychange", () => void look());
+  setInterval(() => void look(), MODEL_MS);
 }
 
 /** Without a model the page looks every few seconds whether there is one; ui/live-page.ts tells of the demo's training. */

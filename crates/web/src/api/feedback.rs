@@ -55,10 +55,17 @@ async fn feedback(State(state): State<WebState>, request: Request) -> Result<Res
             ));
         }
     };
+    let predicted = form.texts.remove("predicted").unwrap_or_default();
+    if !predicted.is_empty() && correct != (predicted == label.as_str()) {
+        return Err(ApiError::BadRequest(format!(
+            "`correct` is {correct}, but the label is `{}` and what was predicted `{predicted}`",
+            label.as_str()
+        )));
+    }
     let review = Review {
         path: String::new(),
         label: label.as_str().to_owned(),
-        predicted: form.texts.remove("predicted").unwrap_or_default(),
+        predicted,
         correct,
         model_version: form.texts.remove("model_version").unwrap_or_default(),
         filename,

@@ -99,7 +99,13 @@ impl Follower {
             let Some(inner) = watched.upgrade() else {
                 return;
             };
-            self.look(&ModelSlot { inner });
+            let slot = ModelSlot { inner };
+            let before = in_words(&slot);
+            self.look(&slot);
+            let now = in_words(&slot);
+            if now != before {
+                eprintln!("{now}");
+            }
         }
     }
 
@@ -205,6 +211,16 @@ impl Follower {
             alias: alias.map(str::to_owned),
             run_id: version.run_id.map(|run| run.to_string()),
         }))
+    }
+}
+
+/// What a slot holds, for the server's log.
+fn in_words(slot: &ModelSlot) -> String {
+    match (slot.current(), slot.problem()) {
+        (Some(served), None) => format!("model: {}", served.identity),
+        (Some(served), Some(problem)) => format!("model: {}, still: {problem}", served.identity),
+        (None, Some(problem)) => format!("no model: {problem}"),
+        (None, None) => "no model".to_owned(),
     }
 }
 

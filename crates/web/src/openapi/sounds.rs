@@ -7,7 +7,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::ErrorBody;
+use super::{ErrorBody, ErrorDetail};
 use crate::limits::Taken;
 
 /// What is heard in a sound.
@@ -127,6 +127,38 @@ pub(crate) struct Example {
     synthetic: bool,
 }
 
+/// The file as it is, of any format that is read.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(crate) struct SoundFile(Vec<u8>);
+
+/// One or more files.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SoundFiles {
+    /// May come several times.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    file: Vec<Vec<u8>>,
+}
+
+/// What is heard in one file, or of several files one answer each.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Answers {
+    One(Box<Classified>),
+    Several { results: Vec<AnswerOrError> },
+}
+
+/// What is heard in one file of several, or why it is not known.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum AnswerOrError {
+    Answer(Box<Classified>),
+    Error {
+        filename: String,
+        error: ErrorDetail,
+    },
+}
+
 /// What is heard in a sound file
 ///
 /// The body is the file, or a form with one or more parts `file`; of several files the
@@ -136,12 +168,13 @@ pub(crate) struct Example {
         ("filename" = Option<String>, Query, description = "What the file is called, for the answer"),
         ("detail" = Option<String>, Query, description = "`full` for waveform and spectrogram, too"),
     ),
-    request_body(content_type = "application/octet-stream", content = Vec<u8>),
+    request_body(content(
+        (SoundFile = "application/octet-stream"),
+        (SoundFiles = "multipart/form-data"),
+    )),
     responses(
-        (status = 200, body = Classified),
+        (status = 200, body = Answers),
         (status = 400, body = ErrorBody, description = "The form or a parameter makes no sense"),
-        (status = 401, body = ErrorBody, description = "The server asks for a token"),
-        (status = 403, body = ErrorBody, description = "The server does not answer to that host name, or to pages of other sites"),
         (status = 408, body = ErrorBody, description = "The upload was too slow"),
         (status = 409, body = ErrorBody, description = "There is no model"),
         (status = 413, body = ErrorBody, description = "The file is too large or too long"),
@@ -207,7 +240,14 @@ pub(crate) struct FeedbackForm {
 /// Keeps a recording with what is heard in it, for the next training
 #[utoipa::path(post, path = "/api/v1/feedback", tag = "sounds",
     request_body(content_type = "multipart/form-data", content = FeedbackForm),
-    responses((status = 201, body = Kept), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody))
+    responses(
+        (status = 201, body = Kept),
+        (status = 400, body = ErrorBody, description = "The form makes no sense"),
+        (status = 408, body = ErrorBody, description = "The upload was too slow"),
+        (status = 413, body = ErrorBody, description = "The file is too large or too long"),
+        (status = 422, body = ErrorBody, description = "This is no sound that can be read"),
+        (status = 503, body = ErrorBody, description = "Too much is being asked for"),
+    )
 )]
 pub(crate) fn feedback() {}
 
@@ -219,6 +259,6 @@ pub(crate) fn demo_state() {}
 
 /// Trains the demo model
 #[utoipa::path(post, path = "/api/v1/demo", tag = "sounds",
-    responses((status = 202, body = Demo), (status = 404, body = ErrorBody, description = "This server has no demo"), (status = 409, body = ErrorBody))
+    responses((status = 202, body = Demo), (status = 404, body = ErrorBody, description = "This server has no demo"), (status = 409, body = ErrorBody, description = "It is being trained already, or there is a model"))
 )]
 pub(crate) fn demo() {}

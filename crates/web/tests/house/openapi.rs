@@ -33,6 +33,28 @@ fn what_is_described_is_there() {
 }
 
 #[test]
+fn every_operation_says_how_it_is_refused_and_what_lets_one_in() {
+    let document = get(&House::new().state(), "/api/v1/openapi.json").json();
+    assert_eq!(
+        document["components"]["securitySchemes"]["token"]["scheme"],
+        "bearer"
+    );
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in operations.as_object().expect("operations") {
+            for status in ["401", "403"] {
+                let refusal = &operation["responses"][status]["content"]["application/json"];
+                let schema = &refusal["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/ErrorBody", "{method} {path}");
+            }
+        }
+    }
+    let body = &document["paths"]["/api/v1/classify"]["post"]["requestBody"]["content"];
+    assert!(
+        body["multipart/form-data"].is_object() && body["application/octet-stream"].is_object()
+    );
+}
+
+#[test]
 fn what_is_there_is_described() {
     let state = House::new().state();
     let document = get(&state, "/api/v1/openapi.json").json();

@@ -84,6 +84,10 @@ fn what_is_no_review_is_refused_and_nothing_is_written() {
             "bad_request",
         ),
         (
+            vec![file, label, correct, ("predicted", None, b"frog")],
+            "bad_request",
+        ),
+        (
             vec![
                 ("file", Some("a.wav"), b"<script>alert(1)</script>"),
                 label,
@@ -186,6 +190,18 @@ fn a_demo_is_trained_once_at_a_time_and_tells_how_it_ended() {
     assert_eq!(start(&by_form).header("location"), "/");
     leave.send(Ok(())).expect("listens");
     until(|| phase()["phase"] == "done");
+}
+
+#[test]
+fn a_demo_does_not_take_the_place_of_a_model() {
+    let place = Place::with_champion();
+    let (trainer, _leave) = Trainer::new();
+    let mut config = place.config();
+    config.demo = Some(trainer);
+    let state = WebState::new(config).expect("opens");
+    let answer = ask(&state, "POST", "/api/v1/demo", &[], Body::empty());
+    assert_eq!(answer.refusal(), (409, "conflict".to_owned()));
+    assert_eq!(get(&state, "/api/v1/demo").json()["phase"], "idle");
 }
 
 #[test]

@@ -46,7 +46,7 @@ export function feedback(item: Item, answer: Answer, remember: (item: Item) => v
 
   const correct = (): void => {
     const listId = `labels-${item.id}`;
-    const field = h("input", { class: "input", list: listId, id: `label-${item.id}`, autocomplete: "off", required: true, maxlength: "100", placeholder: "Choose or type a name" });
+    const field = h("input", { class: "input", list: listId, id: `label-${item.id}`, autocomplete: "off", required: true, maxlength: "80", placeholder: "Choose or type a name" });
     const form = h("form", { class: "correct" },
       h("div", { class: "field" }, h("label", { for: field.id }, "What is it really?"), field),
       h("datalist", { id: listId }, answer.model.labels.filter((label) => label !== best || !answer.accepted).map((label) => h("option", { value: label }))),

@@ -36,6 +36,8 @@ const AT_ONCE = 3;
 const BYTES_AT_ONCE = 32_000_000;
 /** More than this many files at once are asked about without pictures. */
 const PICTURES_FOR = 4;
+/** More than this many at once fill the table, not the history. */
+export const MOST_KEPT_AT_ONCE = 20;
 /** For so long a server may answer no file at all before one is given up that it was too busy for. */
 const BUSY_FOR_MS = 5 * 60_000;
 /** The waits before a server that cannot be reached is tried again: networks have gaps, and servers are started anew. */

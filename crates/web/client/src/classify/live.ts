@@ -42,10 +42,10 @@ export class Live {
   #retry = 0;
   #lostSeconds = 0;
   #marked = 0;
-  #bars: { label: HTMLElement; fill: HTMLElement; share: HTMLElement }[] = [];
+  #bars: { row: HTMLElement; label: HTMLElement; fill: HTMLElement; share: HTMLElement }[] = [];
 
   constructor(readonly microphone: Microphone, readonly modelChanged: (model: Model) => void) {
-    this.#timeline = new Timeline(find("#live-timeline"), find("#live-saying"), () => this.#startedAt, () => this.#model?.labels ?? []);
+    this.#timeline = new Timeline(find("#live-timeline"), find("#live-saying"), () => this.#startedAt, () => this.#model);
     this.#button.disabled = !microphone.possible;
     this.#button.addEventListener("click", () => void (this.#on ? this.stop() : this.#start()));
     this.#save.addEventListener("click", () => this.#timeline.save());
@@ -191,7 +191,7 @@ export class Live {
   #lose(seconds: number): void {
     this.#lostSeconds += seconds;
     this.#dropped.hidden = false;
-    this.#dropped.textContent = `${this.#lostSeconds.toFixed(1)} s left out: the server or the network is slower than the sound`;
+    this.#dropped.textContent = `${this.#lostSeconds.toFixed(1)} s left out: the server or the network did not keep up`;
   }
 
   #showNow(predictions: Scored[], accepted: boolean): void {
@@ -199,7 +199,10 @@ export class Live {
     const name = find("#live-name");
     name.textContent = accepted && best ? title(best.label) : "Unknown";
     name.classList.toggle("unknown", !accepted);
-    predictions.slice(0, TOP).forEach(({ label, probability }, number) => {
+    const shown = predictions.slice(0, TOP);
+    // Another model may know fewer sounds.
+    for (const { row } of this.#bars.splice(shown.length)) row.remove();
+    shown.forEach(({ label, probability }, number) => {
       const row = (this.#bars[number] ??= this.#addBar());
       row.label.textContent = title(label);
       row.share.textContent = percent(probability);
@@ -208,10 +211,11 @@ export class Live {
     });
   }
 
-  #addBar(): { label: HTMLElement; fill: HTMLElement; share: HTMLElement } {
-    const row = { label: h("dt"), fill: bar(0), share: h("dd", { class: "num" }) };
-    find("#live-bars").append(h("div", {}, row.label, h("dd", {}, row.fill), row.share));
-    return row;
+  #addBar(): { row: HTMLElement; label: HTMLElement; fill: HTMLElement; share: HTMLElement } {
+    const [label, fill, share] = [h("dt"), bar(0), h("dd", { class: "num" })];
+    const row = h("div", {}, label, h("dd", {}, fill), share);
+    find("#live-bars").append(row);
+    return { row, label, fill, share };
   }
 
   #follow(): void {

@@ -7,7 +7,7 @@ import { duration, many, milliseconds, percent, sentence, title } from "../ui/fo
 import { compare } from "../ui/sortable";
 import { twice } from "../ui/twice";
 import { answerCard, modelName, type AnswerCard } from "./answer";
-import { canRetry, withPictures, type Item, type Queue } from "./items";
+import { MOST_KEPT_AT_ONCE, canRetry, withPictures, type Item, type Queue } from "./items";
 
 type Column = "name" | "label" | "probability" | "duration" | "latency";
 const COLUMNS: { key: Column; text: string; numeric?: boolean; wideOnly?: boolean }[] = [
@@ -35,6 +35,7 @@ interface Table {
   again: HTMLElement;
   kinds: HTMLSelectElement;
   none: HTMLElement;
+  unkept: HTMLElement;
 }
 
 export class Results {
@@ -144,6 +145,7 @@ export class Results {
       this.#arrange();
     } });
     const none = h("p", { class: "muted nothing", hidden: true }, "Nothing matches this filter.");
+    const unkept = h("p", { class: "hint nothing", hidden: true }, "A table this long goes when the page does: download what you need.");
     const element = h("div", { class: "card flush" },
       h("div", { class: "card-head results-head" },
         h("div", { class: "results-title" }, h("h2", {}, "Answers"), status),
@@ -156,8 +158,9 @@ export class Results {
       progress,
       h("div", { class: "results-filter" }, search, kinds),
       h("div", { class: "table-wrap" }, h("table", { class: "table results-table" }, h("caption", { class: "visually-hidden" }, "Answers; a row's button unfolds it"), h("thead", {}, head), body)),
-      none);
-    return { element, head, body, status, progress, cancel, again, kinds, none };
+      none,
+      unkept);
+    return { element, head, body, status, progress, cancel, again, kinds, none, unkept };
   }
 
   #arrange(): void {
@@ -178,6 +181,7 @@ export class Results {
     const same = rows.length === table.body.rows.length && rows.every((row, number) => table.body.rows[number] === row);
     if (!same) table.body.replaceChildren(...rows);
     table.none.hidden = shown.length > 0;
+    table.unkept.hidden = items.length <= MOST_KEPT_AT_ONCE;
     table.progress.value = (counts.total - counts.open) / counts.total;
     table.progress.hidden = counts.open === 0;
     table.cancel.hidden = counts.open === 0;
@@ -295,17 +299,17 @@ export class Results {
     this.#open = undefined;
   }
 
-  /** As `biophony classify --csv` writes it, with the model and the reason of failures after it. */
+  /** As `biophony classify --csv` writes it, with the model, warnings and the reason of failures after it. */
   #downloadCsv(): void {
     const { items } = this.queue();
     const labels = [...new Set(items.flatMap((item) => item.answer?.model.labels ?? []))];
-    const head = ["path", "label", "probability", "accepted", ...labels, "model", "error"];
+    const head = ["path", "label", "probability", "accepted", ...labels, "model", "warnings", "error"];
     const rows = items.map((item) => {
       const { answer } = item;
       const best = answer?.predictions[0];
-      if (!answer || !best) return [item.name, "", "", "", ...labels.map(() => ""), "", item.problem ?? item.state];
+      if (!answer || !best) return [item.name, "", "", "", ...labels.map(() => ""), "", "", item.problem ?? item.state];
       const each = labels.map((label) => answer.predictions.find((one) => one.label === label)?.probability ?? "");
-      return [item.name, best.label, best.probability, answer.accepted, ...each, modelName(answer.model), ""];
+      return [item.name, best.label, best.probability, answer.accepted, ...each, modelName(answer.model), answer.clip.warnings.join("; "), ""];
     });
     download(csv([head, ...rows]), `biophony-${stamp()}.csv`);
   }

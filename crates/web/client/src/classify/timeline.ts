@@ -4,6 +4,8 @@ import { bar, h, replace } from "../ui/dom";
 import { csv, download, stamp } from "../ui/download";
 import { clock, percent, title } from "../ui/format";
 import { classColor } from "../ui/theme";
+import type { Model } from "../contract";
+import { modelName } from "./answer";
 import type { Mark } from "./scroll";
 
 interface Entry {
@@ -12,6 +14,7 @@ interface Entry {
   label: string;
   probability: number;
   heardAt: Date;
+  model: string;
   element: HTMLElement | undefined;
 }
 
@@ -23,7 +26,7 @@ export class Timeline {
   #entries: Entry[] = [];
   #open: Entry | undefined;
 
-  constructor(readonly list: HTMLElement, readonly saying: HTMLElement, readonly startedAt: () => Date, readonly labels: () => string[]) {}
+  constructor(readonly list: HTMLElement, readonly saying: HTMLElement, readonly startedAt: () => Date, readonly model: () => Model | undefined) {}
 
   get isEmpty(): boolean {
     return this.#entries.length === 0;
@@ -48,7 +51,7 @@ export class Timeline {
       this.#draw(this.#open);
       return;
     }
-    const entry: Entry = { from: mark.from, to: mark.to, label, probability: mark.probability, heardAt: new Date(this.startedAt().getTime() + mark.from * 1000), element: undefined };
+    const entry: Entry = { from: mark.from, to: mark.to, label, probability: mark.probability, heardAt: new Date(this.startedAt().getTime() + mark.from * 1000), model: this.#modelName(), element: undefined };
     this.#entries.push(entry);
     if (this.#entries.length > MOST_ENTRIES) this.#entries.shift();
     this.#open = entry;
@@ -64,13 +67,18 @@ export class Timeline {
   }
 
   save(): void {
-    const rows = this.#entries.map((entry) => [entry.heardAt.toISOString(), entry.from.toFixed(2), entry.to.toFixed(2), entry.label, entry.probability]);
-    download(csv([["heard_at", "start_seconds", "end_seconds", "label", "probability"], ...rows]), `biophony-live-${stamp()}.csv`);
+    const rows = this.#entries.map((entry) => [entry.heardAt.toISOString(), entry.from.toFixed(2), entry.to.toFixed(2), entry.label, entry.probability, entry.model]);
+    download(csv([["heard_at", "start_seconds", "end_seconds", "label", "probability", "model"], ...rows]), `biophony-live-${stamp()}.csv`);
+  }
+
+  #modelName(): string {
+    const model = this.model();
+    return model ? modelName(model) : "";
   }
 
   #draw(entry: Entry): void {
     const fill = bar(entry.probability);
-    fill.style.setProperty("--bar", classColor(this.labels().indexOf(entry.label)));
+    fill.style.setProperty("--bar", classColor(this.model()?.labels.indexOf(entry.label) ?? -1));
     const element = h("li", {},
       h("time", { datetime: entry.heardAt.toISOString(), title: entry.heardAt.toLocaleTimeString() }, `${clock(entry.from)} – ${clock(entry.to)}`),
       h("b", {}, title(entry.label)), fill, h("span", { class: "num", title: "The surest moment of it" }, h("span", { class: "muted small" }, "up to "), percent(entry.probability)));
