@@ -284,6 +284,10 @@ fn another_server_is_told_on_its_own_and_what_was_received_stays() {
         status.contains("sent     0 runs\nto send  nothing\nfurther  1 run was made before"),
         "{status}"
     );
+    // Nothing is claimed of one that cannot be asked.
+    let nobody = "tracking.uri=http://127.0.0.1:9";
+    let status = place.expect(0, &["tracking", "status", "--set", nobody]);
+    assert!(status.contains("sent     0 runs\n"), "{status}");
     let sent = place.expect(0, &["tracking", "sync", "--all", "--set", &second_uri]);
     assert!(sent.starts_with("1 run sent"), "{sent}");
     check_copy(&place, &second);

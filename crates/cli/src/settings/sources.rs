@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::nearest::{nearest, nearest_key, nearest_variable};
 use super::{SETTINGS, Settings, is_web_address, variable_name};
+use crate::tracking::destination::split_credentials;
 
 /// A wrong key or value, told as a user would understand it. Ends the program
 /// with the exit code for wrong usage.
@@ -130,7 +131,10 @@ fn from_mlflow_environment(name: &str, value: &str, assignments: &mut Vec<Assign
     let value = value.trim();
     let (key, value) = match name {
         _ if value.is_empty() => return,
-        "MLFLOW_TRACKING_URI" if is_web_address(value) => ("tracking.uri", Value::from(value)),
+        "MLFLOW_TRACKING_URI" if is_web_address(value) => {
+            // Whom to be there is not written down with the settings.
+            ("tracking.uri", Value::from(split_credentials(value).0))
+        }
         "MLFLOW_EXPERIMENT_NAME" => ("tracking.experiment", Value::from(value)),
         "MLFLOW_TRACKING_INSECURE_TLS" => {
             let is_set = matches!(value.to_lowercase().as_str(), "true" | "1");

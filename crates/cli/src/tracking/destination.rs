@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use biophony_tracking::{AliasMoves, Mirror, Overwrite, RemoteStore, RunId, TrackingError};
+use percent_encoding::percent_decode_str;
 
 use super::Tracking;
 use crate::home::Home;
@@ -39,14 +40,39 @@ pub(crate) fn open(settings: &TrackingSettings, timeout: Duration) -> Result<Opt
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let name = variable("MLFLOW_TRACKING_USERNAME");
     let password = variable("MLFLOW_TRACKING_PASSWORD");
-    // As MLflow's client decides between the two.
-    Ok(Some(match (name, password) {
-        (Some(name), Some(password)) => server.with_password(&name, &password),
-        _ => match variable("MLFLOW_TRACKING_TOKEN") {
+    let named = name.zip(password);
+    let in_address = || {
+        let uri = variable("MLFLOW_TRACKING_URI")?;
+        let (uri, credentials) = split_credentials(uri.trim());
+        credentials.filter(|_| uri == settings.uri)
+    };
+    // As MLflow's client decides between them.
+    Ok(Some(match named.or_else(in_address) {
+        Some((name, password)) => server.with_password(&name, &password),
+        None => match variable("MLFLOW_TRACKING_TOKEN") {
             Some(token) => server.with_token(&token),
             None => server,
         },
     }))
+}
+
+/// An address without the name and password in it, and these, as in
+/// `https://name:password@host`.
+pub(crate) fn split_credentials(uri: &str) -> (String, Option<(String, String)>) {
+    let whole = || (uri.to_owned(), None);
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return whole();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let Some((credentials, host)) = rest[..end].rsplit_once('@') else {
+        return whole();
+    };
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (name, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    (
+        format!("{scheme}://{host}{}", &rest[end..]),
+        Some((decoded(name), decoded(password))),
+    )
 }
 
 /// Keeps others from sending the same thing, until it is dropped: two at once could make
@@ -67,8 +93,8 @@ fn lock(home: &Home, what: &str) -> Result<File> {
 /// no server is set besides.
 pub(crate) fn unusable_uri(settings: &TrackingSettings) -> Option<String> {
     let uri = std::env::var("MLFLOW_TRACKING_URI").ok()?;
-    let uri = uri.trim();
-    (settings.uri.is_empty() && !uri.is_empty()).then(|| explain(uri))
+    let (uri, _) = split_credentials(uri.trim());
+    (settings.uri.is_empty() && !uri.is_empty()).then(|| explain(&uri))
 }
 
 /// What an address is that is none of a server, and what can be done with it.
@@ -171,6 +197,25 @@ impl Tracking {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_and_password_in_an_address_are_no_part_of_it() {
+        let of = |name: &str, password: &str| Some((name.to_owned(), password.to_owned()));
+        for (uri, address, credentials) in [
+            ("http://host:5000/ml", "http://host:5000/ml", None),
+            (
+                "https://ann:p%40ss@host/ml",
+                "https://host/ml",
+                of("ann", "p@ss"),
+            ),
+            ("http://ann@host", "http://host", of("ann", "")),
+            ("http://host/a@b", "http://host/a@b", None),
+            ("./mlruns", "./mlruns", None),
+        ] {
+            assert_eq!(split_credentials(uri), (address.to_owned(), credentials));
+        }
+        assert!(!explain(&split_credentials("postgresql://ann:secret@db/x").0).contains("secret"));
+    }
 
     #[test]
     fn addresses_that_are_no_servers_are_explained() {

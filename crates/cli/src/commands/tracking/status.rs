@@ -57,16 +57,18 @@ impl<'a> Standing<'a> {
         let uri = tracking.settings.uri.as_str();
         let server = ask(tracking)?;
         let (n_sent, n_pending, n_further) = match &server {
-            // Nobody knows which store it is: what some server has counts.
+            // Nobody knows which store it is. What some server has is not still to be
+            // sent, and was sent to this one if it was recorded for it.
             Server::None | Server::Away(_) => {
-                let is_wanted = |run: &Run| value_of(&run.data.tags, SEND_TO).is_some();
+                let wanted = |run: &Run| value_of(&run.data.tags, SEND_TO).map(str::to_owned);
                 let is_left = |run: &Run| is_due(run) && !is_copied(run);
+                let is_here = |run: &Run| wanted(run).is_some_and(|wanted| wanted == uri);
                 (
-                    count(&|run| is_copied(run)),
-                    count(&|run| is_left(run) && is_wanted(run)),
+                    count(&|run| is_copied(run) && is_here(run)),
+                    count(&|run| is_left(run) && wanted(run).is_some()),
                     match uri {
                         "" => 0,
-                        _ => count(&|run| is_left(run) && !is_wanted(run)),
+                        _ => count(&|run| is_left(run) && wanted(run).is_none()),
                     },
                 )
             }
