@@ -1,9 +1,10 @@
 // Tables of the house: what they let one do, and how they look in a hand.
 import assert from "node:assert/strict";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { begunRun, browse, registerAgain, screenshot, serve, tell } from "./support.mjs";
-
-const PHONE = { width: 390, height: 844 };
+import { PHONE, begunRun, browse, registerAgain, screenshot, serve, tell } from "./support.mjs";
 
 let server;
 let browser;
@@ -47,6 +48,17 @@ test("runs are compared when two are chosen, and not before", async () => {
 const hidden = (page) => page.evaluate(() => {
   const boxes = [...document.querySelectorAll("main :is(a, button, td, th, time, .badge)")].filter((element) => element.getClientRects().length > 0 && !element.closest("thead"));
   return boxes.filter((element) => element.getBoundingClientRect().right > innerWidth || element.getBoundingClientRect().left < 0).map((element) => element.outerHTML.slice(0, 80));
+});
+
+test("a page that has nothing yet goes on when there is something", async () => {
+  const empty = await serve({ home: mkdtempSync(join(tmpdir(), "biophony-nothing-")) });
+  const page = await browser.page();
+  await page.goto(`${empty.address}/runs`);
+  await page.getByRole("heading", { name: "No runs yet" }).waitFor();
+  await begunRun(empty, "the first of all");
+  await page.getByRole("link", { name: "the first of all" }).waitFor({ timeout: 15_000 });
+  await page.context().close();
+  await empty.stop();
 });
 
 test("on a phone versions and runs of pipelines are read without scrolling sideways", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { anotherVersion, browse, clipOf, cliAnswer, microphoneFile, screenshot, serve } from "./support.mjs";
+import { PHONE, anotherVersion, browse, clipOf, cliAnswer, microphoneFile, screenshot, serve } from "./support.mjs";
 
 let server;
 let browser;
@@ -51,5 +51,39 @@ test("when another model is put into use, the listening page follows", async () 
   assert.notEqual(after, before);
   assert.match(after, new RegExp(`version ${version}$`));
   assert.equal(await page.locator("#live-status").innerText(), "Listening");
+  await page.context().close();
+});
+
+test("a model that knows fewer sounds leaves no bars of the one before", async () => {
+  const page = await browser.page();
+  let most = Infinity;
+  await page.routeWebSocket("**/api/v1/live**", (socket) => {
+    socket.connectToServer().onMessage((text) => {
+      const message = JSON.parse(text);
+      if (message.type === "window") message.predictions.splice(most);
+      socket.send(JSON.stringify(message));
+    });
+  });
+  await page.goto(`${server.address}/#live`);
+  await page.click("#live");
+  const bars = (n) => page.waitForFunction((n) => document.querySelectorAll("#live-bars > div").length === n, n, { timeout: 20_000 });
+  await bars(5);
+  most = 2;
+  await bars(2);
+  most = 5;
+  await bars(5);
+  await page.context().close();
+});
+
+test("on a phone what is said of lost sound stays on the page", async () => {
+  const page = await browser.page(PHONE);
+  await page.goto(`${server.address}/#live`);
+  const width = () => page.evaluate(() => document.documentElement.scrollWidth);
+  const before = await width();
+  await page.locator("#live-dropped").evaluate((badge) => {
+    badge.hidden = false;
+    badge.textContent = "12.6 s left out: the server or the network did not keep up";
+  });
+  assert.equal(await width(), before);
   await page.context().close();
 });

@@ -34,6 +34,15 @@ test("a run's curves grow while its page is open, until it ends", async () => {
   await isLast(page, "val_loss", "0.125");
   // Figures of the page follow as well.
   await page.waitForFunction(() => document.querySelector("[data-part=metrics]").textContent.includes("0.95"), undefined, { timeout: 15_000 });
+  // And so does all that comes later than the page.
+  const follows = (part, text) => page.locator(`[data-part=${part}]`, { hasText: text }).waitFor({ timeout: 15_000 });
+  await tell(server, "runs/log-parameter", { run_id: run, key: "depth", value: "seven layers" });
+  await follows("params", "seven layers");
+  const { model_version } = await tell(server, "model-versions/create", { name: "biophony", source: `runs:/${run}/model`, run_id: run });
+  await follows("actions", `Model biophony ${model_version.version}`);
+  const dataset = { name: "dawn chorus", digest: "d1", source_type: "local", source: "{}" };
+  await tell(server, "runs/log-inputs", { run_id: run, datasets: [{ tags: [], dataset }] });
+  await follows("datasets", "dawn chorus");
   await screenshot(page, "run-live");
   await tell(server, "runs/update", { run_id: run, status: "FINISHED", end_time: Date.now() });
   await page.getByText("The run has ended.").waitFor({ timeout: 15_000 });

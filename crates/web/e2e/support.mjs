@@ -13,6 +13,8 @@ import { chromium } from "playwright-core";
 
 const { BIOPHONY = "biophony", CHROMIUM = "/usr/bin/chromium", WEB_HOME = "", WEB_CLIPS = "", WEB_OUT = "screenshots" } = process.env;
 export const home = WEB_HOME;
+/** The size of a phone. */
+export const PHONE = { width: 390, height: 844 };
 export const scratch = mkdtempSync(join(tmpdir(), "biophony-web-"));
 
 /** Starts `biophony serve` on a free port; `stop` waits for its end. */
