@@ -455,7 +455,8 @@ def raw_requests(uri, seen):
 
     for body in [{"name": ""}, {}, {"name": 5}, {"name": "x" * 501},
                  {"name": "x", "artifact_location": "runs:/a"},
-                 {"name": "y", "artifact_location": "../a?b#c"}]:
+                 {"name": "y", "artifact_location": "../a?b#c"},
+                 *[{"name": "h", "artifact_location": uri} for uri in searches.HOSTS]]:
         post("experiments/create", body)
     post("experiments/create", "not json", headers={"Content-Type": "application/json"})
     post("experiments/create", '{"name":"z"}', headers={"Content-Type": "text/plain"})
@@ -529,7 +530,9 @@ def raw_requests(uri, seen):
         {"source": "http://evil/x#../../"}, {}, {"source": root + "/m", "run_id": run},
         {"source": f"runs:/{gone}/m", "run_id": run}, {"source": "//proc/self/root"},
         {"source": root + "/../x", "run_id": run}, {"source": root + "/%2e%2e/x", "run_id": run},
-        {"source": "models:/m-" + gone},
+        {"source": "models:/m-" + gone}, *[{"source": uri} for uri in searches.HOSTS],
+        {"source": f"runs://{run}/m", "run_id": run},
+        {"source": root.replace(":/", "://", 1) + "/m", "run_id": run},
     ]:
         post("model-versions/create", {"name": "second", **body})
     for query in ["name=second&version=99", "name=second&version=x", "name=none&version=1"]:

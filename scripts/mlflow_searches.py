@@ -1,5 +1,5 @@
 """Filters and orders that check_mlflow_client.py asks of both servers: what matches,
-in which order, or with which error."""
+in which order, or with which error; and URIs that both refuse."""
 
 RUN_FILTERS = [
     # Metrics and times.
@@ -114,4 +114,11 @@ LOGGED_ORDERS = [
     {"field_name": "metrics.after", "dataset_name": "clips"},
     {"field_name": "metrics.after", "dataset_name": "other"}, {"field_name": "foo"},
     {"field_name": "params.lr"}, {"field_name": "last_updated_timestamp"},
+]
+
+# URIs that make whoever follows them connect to a host that a client chose.
+HOSTS = [
+    "mlflow-artifacts://127.0.0.1:5699/x", "http://h/x", "HTTPS://h/x", " http://h/x",
+    "ht\ttp://h/x", "ftp://h/x", "sftp://h/x", "hdfs://h/x", "viewfs://h/x", "r2://b@h/x",
+    "b2://b@h/x", "abfss://c@h/x",
 ]

@@ -6,15 +6,17 @@
 //! goes through [`crate::server`].
 //!
 //! What counts as a path inside the root lives in `artifacts/path.rs`, uploads in
-//! parts in `artifacts/parts.rs`, and which model sources a registry accepts in
-//! `artifacts/source.rs`.
+//! parts in `artifacts/parts.rs`, which URIs name a host in `artifacts/hosts.rs`, and
+//! which model sources a registry accepts in `artifacts/source.rs`.
 
+mod hosts;
 #[cfg(feature = "server")]
 mod parts;
 mod path;
 #[cfg(feature = "server")]
 mod source;
 
+pub(crate) use hosts::check_no_host;
 #[cfg(feature = "server")]
 pub(crate) use parts::{MAX_PARTS, Part, UploadId};
 pub use path::ArtifactPath;

@@ -2,6 +2,7 @@
 //!
 //! Limits and messages are MLflow's.
 
+use crate::artifacts::check_no_host;
 use crate::entities::{DatasetInput, Metric, Param, Tag};
 use crate::error::{Result, TrackingError};
 use crate::requests::LogBatch;
@@ -205,15 +206,16 @@ pub(crate) fn experiment_name(name: &str) -> Result<()> {
 
 /// Checks where an experiment's artifacts shall go.
 pub(crate) fn artifact_location(location: &str) -> Result<()> {
-    if location.starts_with("runs:") {
-        return Err(TrackingError::invalid(format!(
-            "Artifact location cannot be a runs:/ URI. Given: '{location}'"
-        )));
-    }
     if location.contains(['#', '?', ';']) {
         return Err(TrackingError::invalid(
             "'artifact_location' URL can't include fragments or params.",
         ));
+    }
+    check_no_host(location, "artifact_location")?;
+    if location.starts_with("runs:") {
+        return Err(TrackingError::invalid(format!(
+            "Artifact location cannot be a runs:/ URI. Given: '{location}'"
+        )));
     }
     if location.split(['/', '\\']).any(|part| part == "..") {
         return Err(TrackingError::invalid(format!(

@@ -5,6 +5,7 @@
 //! to come from, or name another entity here; it never names a file of the machine
 //! or a host that a client chose.
 
+use super::hosts::{check_no_host, has_host, scheme_of};
 use super::path::percent_decoded;
 use crate::entities::{LoggedModelId, RunId};
 use crate::error::{Result, TrackingError};
@@ -17,17 +18,9 @@ pub(crate) fn check_model_source(
     run: Option<&RunId>,
     model: Option<&LoggedModelId>,
 ) -> Result<()> {
+    check_no_host(source, "source")?;
     let scheme = scheme_of(source).to_ascii_lowercase();
     let scheme = scheme.as_str();
-    if matches!(scheme, "http" | "https" | "ftp" | "sftp" | "ws" | "wss") {
-        return Err(TrackingError::invalid(format!(
-            "'source' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host \
-             other than the tracking server's configured artifact storage, so the server would \
-             connect to the host named in the URI. Set the \
-             MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to \
-             allow it."
-        )));
-    }
     let owner = match (scheme, model) {
         ("models", _) | (_, Some(_)) => "model_id",
         _ => "run_id",
@@ -66,6 +59,7 @@ pub(crate) fn check_model_source(
                 .is_ok_and(|run| is_within(&decoded, &run.info.artifact_uri)),
             (None, None) => false,
         },
+        "runs" if has_host(&source[scheme.len() + 1..]) => false,
         "runs" => run.is_some_and(|id| is_within(&decoded, &format!("runs:/{id}"))),
         "models" => match decoded.strip_prefix("models:/") {
             Some(reference) if reference.starts_with('/') => false,
@@ -78,19 +72,6 @@ pub(crate) fn check_model_source(
         _ => true,
     };
     if is_inside { Ok(()) } else { Err(foreign()) }
-}
-
-/// The scheme of a URI, or nothing for a plain path.
-fn scheme_of(uri: &str) -> &str {
-    let Some((scheme, _)) = uri.split_once(':') else {
-        return "";
-    };
-    let is_scheme = scheme.len() > 1
-        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    if is_scheme { scheme } else { "" }
 }
 
 fn fully_decoded(text: &str) -> String {
@@ -149,8 +130,17 @@ mod tests {
             "s3://bucket/a#b",
             "C:\\x",
             "models://elsewhere/x/1",
+            "hdfs://h/x",
+            "viewfs://h/x",
+            "abfss://c@h/x",
         ] {
             assert!(check(bad, Some(id)).is_err(), "{bad}");
+        }
+        // A run's own place and identifier, with one slash more than they have.
+        let experiment_as_host = inside.replacen(":/", "://", 1);
+        let run_as_host = format!("runs://{id}/model");
+        for bad in [experiment_as_host, run_as_host] {
+            assert!(check(&bad, Some(id)).is_err(), "{bad}");
         }
         let beside = format!("{}x/model", run.artifact_uri);
         assert!(check(&beside, Some(id)).is_err());

@@ -86,6 +86,37 @@ fn experiments_have_new_names_and_plain_locations() {
                 "'artifact_location' URL can't include fragments or params.",
             );
         }
+        for (location, scheme) in [
+            ("mlflow-artifacts://127.0.0.1:5699/x", "mlflow-artifacts"),
+            ("http://h/x", "http"),
+            ("HTTPS://h/x", "https"),
+            (" ht\ttp://h/x", "http"),
+            ("ftp://h/x", "ftp"),
+            ("sftp://h/x", "sftp"),
+            ("hdfs://h/x", "hdfs"),
+            ("viewfs://h/x", "viewfs"),
+            ("r2://b@h/x", "r2"),
+            ("b2://b@h/x", "b2"),
+            ("abfss://c@h/x", "abfss"),
+        ] {
+            check_invalid(
+                create(store, "z", location),
+                &format!(
+                    "'artifact_location' cannot use the '{scheme}' scheme: the '{scheme}' scheme \
+                     addresses a host other than the tracking server's configured artifact \
+                     storage, so the server would connect to the host named in the URI. Set the \
+                     MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the \
+                     server to allow it."
+                ),
+            );
+        }
+        for (name, location) in [
+            ("own", "mlflow-artifacts:/somewhere"),
+            ("own2", "mlflow-artifacts:///somewhere"),
+            ("bucket", "s3://bucket/x"),
+        ] {
+            create(store, name, location).expect("goes where users have keys");
+        }
     });
 }
 
