@@ -142,12 +142,15 @@ fn number(text: &str) -> Option<(Kind, usize)> {
 }
 
 fn name_or_expression(text: &str) -> Option<(Kind, usize)> {
-    let end = name(text)?;
-    let operand = text[end..].strip_prefix(['-', '/', '+', '*']);
-    match operand.and_then(name_or_expression) {
-        Some((_, length)) => Some((Kind::Expression, end + 1 + length)),
-        None => Some((Kind::Name, end)),
+    let mut end = name(text)?;
+    let mut kind = Kind::Name;
+    while let Some(operand) = text[end..].strip_prefix(['-', '/', '+', '*'])
+        && let Some(length) = name(operand)
+    {
+        end += 1 + length;
+        kind = Kind::Expression;
     }
+    Some((kind, end))
 }
 
 fn name(text: &str) -> Option<usize> {
@@ -200,6 +203,12 @@ mod tests {
     fn names_that_calculate_are_no_names() {
         check("tags.a-b", &[(Kind::Expression, "tags.a-b")]);
         check("metrics.m/a.b", &[(Kind::Expression, "metrics.m/a.b")]);
+    }
+
+    #[test]
+    fn an_endless_expression_is_one_token() {
+        let text = format!("{}a", "a-".repeat(1_000_000));
+        check(&text, &[(Kind::Expression, text.as_str())]);
     }
 
     #[test]
