@@ -24,6 +24,11 @@ RUN_FILTERS = [
     "params.optimizer = 'adam' and\n tags.parity = '0' And start_time > 0",
     "dataset.name = 'x'", "datasets.context = 'training'", "dataset.digest IN ('d', 'e')",
     "metrics.`val loss` < 0.3;", "", "  ",
+    # Quotes around keys, keys with a space, texts side by side.
+    "metrics.'val loss' < 0.3", "params.'optimizer' LIKE 'a%'", "tags.'a b' = 'x y'",
+    "tags.'a b' IS NULL", "attributes.'run_name' = 's1'", "tags.a b IS NULL",
+    "tags.a/b c IS NULL", "tags.parity c IS NOT NULL", "run_id IN ('a' 'b')",
+    "run_id NOT IN ('a' \"b\", 'c')",
     # Refused.
     "metrics.`val loss` > 'x'", "params.optimizer = 1", "a OR b", "foo.a = '1'", "foo = 1",
     "metrics.a > 0 OR metrics.b > 0", "run_name IN ('s1')", "metrics.a IS NULL",
@@ -34,7 +39,11 @@ RUN_FILTERS = [
     "run_name <> 's1'", "run_name NOT LIKE 's1'", "start_time LIKE 3",
     "dataset.foo = 'x'", "dataset.name > 'x'", "params.optimizer", "tags.a-b = 'x'",
     "metrics.m/a > 1", "metrics.m/a IS NULL", "Params.optimizer = 'x'", "run_name = s1",
-    "user_id = 3", "attribute.x = 'x'", "status IS NULL", "dataset.name = 3",
+    "user_id = 3", "attribute.x = 'x'", "status IS NULL", "dataset.name = 3", "metric z",
+    "params.p = x%y", "params.p = x y", "params.p = 'x'y", "params.p = %y", "params.p = NULL",
+    "run_id IN ('it's')", "run_id IN ('a", "run_name = 'a", "run_name = 'it's'", "metrics.m > 0x1",
+    "metrics.m > 1 x", "'k' = 'k'", "'tags.k' = '1'", "version = 1", "params.p = version",
+    "metrics.m BETWEEN 0 AND 2", "tags.a/b IS NULL", "tags.'k'.x = '1'",
 ]
 
 RUN_ORDERS = [
@@ -45,6 +54,8 @@ RUN_ORDERS = [
     ["\"params.optimizer\" ASC"], ["attributes.Created ASC"], ["attributes.`run name`"],
     ["metrics.a ASC, b"], ["start_time", "start_time DESC"], ["dataset.name"], ["tags.none DESC"],
     ["params.optimizer DESC", "metrics.`val loss`", "run_name"], ["user_id", "artifact_uri x y"],
+    ["tags.'parity' DESC", "run_name"], ["metrics.'val loss'"], ["metrics.a DESC "],
+    ["metrics.a Desc "], [" metrics.a DESC"], ["start_time "], ["'run_name' DESC"],
 ]
 
 EXPERIMENT_FILTERS = [
@@ -62,7 +73,7 @@ EXPERIMENT_FILTERS = [
 
 EXPERIMENT_ORDERS = [
     "name", "name DESC", "experiment_id DESC", "creation_time ASC", "foo", "last_update_time DESC",
-    "name FOO", "tags.t", "attribute.name", "name ASC, experiment_id",
+    "name FOO", "tags.t", "attribute.name", "name ASC, experiment_id", "name ", " name DESC",
 ]
 
 MODEL_FILTERS = [
@@ -76,7 +87,7 @@ MODEL_FILTERS = [
 
 MODEL_ORDERS = [
     "name", "name DESC", "last_updated_timestamp ASC", "timestamp", "timestamp DESC", "foo",
-    "creation_timestamp", "name FOO", "tags.k",
+    "creation_timestamp", "name FOO", "tags.k", "timestamp DESC ", "'name'",
 ]
 
 VERSION_FILTERS = [
@@ -87,12 +98,14 @@ VERSION_FILTERS = [
     # Refused.
     "foo = 'x'", "version_number LIKE '1'", "version_number = '1'", "name > 'x'", "tags.k > 'v'",
     "run_id IN ()", "run_id IN (1)", "source_path IN ('x')", "name = 1", "name IS NULL",
-    "name LIKE 'a' OR name LIKE 'b'", "name NOT LIKE 'a'",
+    "name LIKE 'a' OR name LIKE 'b'", "name NOT LIKE 'a'", "tags.'k' = 'v'", "alias='champion'",
+    "aliases = 'champion'", "version_number IN (1)", "version_number = 'x'",
+    "version_number = 1.5", "name = x%y", "model z", "name = 'a' b",
 ]
 
 VERSION_ORDERS = [
     "name", "version_number DESC", "creation_timestamp ASC", "last_updated_timestamp", "foo",
-    "name ASC, version_number", "run_id",
+    "name ASC, version_number", "run_id", "name DESC ", " name",
 ]
 
 LOGGED_FILTERS = [

@@ -108,11 +108,15 @@ impl Grammar {
     pub(super) fn clause(&self, comparison: &Comparison<'_>) -> Result<Clause> {
         let field = self.field(comparison.name, Use::Filter)?;
         let value = self.operand(&field, comparison)?;
-        if self.entity == Entity::Experiment
-            && let (Field::Attribute(key), Value::Float(float)) = (&field, &value)
+        if let (Field::Attribute(key), Value::Float(float)) = (&field, &value)
+            && let Some(quote) = match self.entity {
+                Entity::Experiment => Some("'"),
+                Entity::ModelVersion => Some(""),
+                _ => None,
+            }
         {
             return Err(TrackingError::invalid(format!(
-                "Invalid value for numeric attribute '{key}': '{float:?}'"
+                "Invalid value for numeric attribute '{key}': {quote}{float:?}{quote}"
             )));
         }
         Ok(Clause {

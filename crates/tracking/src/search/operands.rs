@@ -31,7 +31,11 @@ impl Grammar {
         let comparator = comparison.comparator;
         let key = split(comparison.name).1;
         // Where values are read more freely, comparators are looked at first.
-        let comparator_first = self.entity == Entity::LoggedModel || self.takes_both(field);
+        let is_list = comparison
+            .value
+            .is_some_and(|token| token.kind == Kind::List);
+        let comparator_first =
+            self.entity == Entity::LoggedModel || (self.takes_both(field) && !is_list);
         if comparator_first && !self.comparators(field).contains(&comparator) {
             return Err(match comparison.value {
                 Some(_) => self.unknown_comparator(field, comparator.as_str()),
@@ -61,10 +65,15 @@ impl Grammar {
     /// The value that a token holds for a field, whose key was written as `key`.
     fn value(&self, field: &Field, key: &str, token: &Token<'_>) -> Result<Value> {
         let text = token.text;
-        let is_text = token.kind == Kind::Text || token.kind == Kind::Name;
+        let is_text =
+            token.kind == Kind::Text || (token.kind == Kind::Name && !token.is_word("NULL"));
         let is_number = matches!(token.kind, Kind::Integer | Kind::Float);
+        let is_list = token.kind == Kind::List;
         match field {
-            _ if is_text && self.takes_both(field) => quoted_text(text),
+            _ if is_text && self.takes_both(field) => self.number_in_text(key, text),
+            Field::Attribute(_) if is_list && self.entity == Entity::ModelVersion => {
+                self.list(field, text)
+            }
             // Other fields of logged models are compared as texts, whatever is written.
             Field::Attribute(known)
                 if is_number
@@ -103,17 +112,7 @@ impl Grammar {
                     ))
                 }),
             Field::Attribute(_) | Field::Dataset(_) if is_text => quoted_text(text),
-            Field::Attribute(known) if token.kind == Kind::List => {
-                if !self.lists.contains(&known.as_str()) {
-                    return Err(TrackingError::invalid(format!(
-                        "Only ['{}'] attributes support comparison with a list of quoted string \
-                         values.",
-                        self.lists.join("', '")
-                    )));
-                }
-                list_of_texts(text).map(Value::List)
-            }
-            Field::Dataset(_) if token.kind == Kind::List => list_of_texts(text).map(Value::List),
+            Field::Attribute(_) | Field::Dataset(_) if is_list => self.list(field, text),
             Field::Attribute(_) => Err(TrackingError::invalid(match self.entity {
                 Entity::ModelVersion if is_number => "Only the '{'version_number', \
                      'creation_timestamp', 'last_updated_timestamp'}' attributes support \
@@ -131,6 +130,33 @@ impl Grammar {
                 "Expected a quoted string value for dataset attributes. Got value {text}"
             ))),
         }
+    }
+
+    /// The text that a number, or a word that stands for one, was written as.
+    fn number_in_text(&self, key: &str, text: &str) -> Result<Value> {
+        let value = quoted_text(text)?;
+        match &value {
+            Value::Text(inner)
+                if self.entity == Entity::ModelVersion && inner.trim().parse::<i64>().is_err() =>
+            {
+                Err(TrackingError::invalid(format!(
+                    "Invalid value for numeric attribute '{key}': {text}"
+                )))
+            }
+            _ => Ok(value),
+        }
+    }
+
+    fn list(&self, field: &Field, text: &str) -> Result<Value> {
+        if let Field::Attribute(key) = field
+            && !self.lists.contains(&key.as_str())
+        {
+            return Err(TrackingError::invalid(format!(
+                "Only ['{}'] attributes support comparison with a list of quoted string values.",
+                self.lists.join("', '")
+            )));
+        }
+        list_of_texts(text).map(Value::List)
     }
 
     /// Whether a number may be written as a text.

@@ -27,11 +27,26 @@ pub(crate) fn at_most_orders(count: usize) -> Result<()> {
     )))
 }
 
+/// Words that SQL has a meaning for, as far as filters are likely to have them; none is
+/// the name of an attribute.
+const KEYWORDS: [&str; 31] = [
+    "ALIAS", "AND", "BETWEEN", "CLASS", "COMMENT", "COUNT", "DATA", "EXISTS", "FALSE", "ILIKE",
+    "IN", "INDEX", "IS", "KEY", "LEVEL", "LIKE", "LOCATION", "MAX", "MIN", "NOT", "NULL", "OR",
+    "OWNER", "PATH", "SOURCE", "TIME", "TRUE", "TYPE", "USER", "VALUES", "VERSION",
+];
+
 /// A comparison as it was written.
 pub(super) struct Comparison<'a> {
     pub(super) name: &'a str,
     pub(super) comparator: Comparator,
     pub(super) value: Option<Token<'a>>,
+}
+
+impl Comparison<'_> {
+    /// Whether a key, an operator and a value stand side by side.
+    fn is_by_operator(&self) -> bool {
+        self.value.is_some() && !matches!(self.comparator, Comparator::In | Comparator::NotIn)
+    }
 }
 
 impl Grammar {
@@ -56,23 +71,7 @@ impl Grammar {
                 python_repr(filter)
             )));
         }
-        let mut rest = tokens.as_slice();
-        let mut comparisons = Vec::new();
-        let mut strays = Vec::new();
-        while let Some(token) = rest.first() {
-            if let Some((comparison, length)) = comparison(rest, self)? {
-                comparisons.push(comparison);
-                rest = &rest[length..];
-            } else {
-                if !token.is_word("AND") {
-                    strays.push(token.text);
-                }
-                rest = &rest[1..];
-            }
-        }
-        if !strays.is_empty() {
-            return Err(self.invalid_clauses(filter, &strays));
-        }
+        let comparisons = self.comparisons(filter, &tokens)?;
         if comparisons.len() > MAX_CLAUSES {
             return Err(TrackingError::invalid(format!(
                 "the filter has {} clauses; at most {MAX_CLAUSES} are allowed",
@@ -83,6 +82,41 @@ impl Grammar {
             .iter()
             .map(|comparison| self.clause(comparison))
             .collect()
+    }
+
+    /// The comparisons of a filter, between which only `AND` may stand.
+    fn comparisons<'a>(
+        &self,
+        filter: &'a str,
+        tokens: &[Token<'a>],
+    ) -> Result<Vec<Comparison<'a>>> {
+        let mut rest = tokens;
+        let mut comparisons = Vec::new();
+        let mut strays = Vec::new();
+        while let Some(token) = rest.first() {
+            let found = comparison(filter, rest, self)?;
+            let length = found.as_ref().map_or(1, |(_, length)| *length);
+            // A name after something is another name of it, which no clause has.
+            let takes_alias = match &found {
+                Some((comparison, _)) => comparison.is_by_operator(),
+                None => token.kind != Kind::Text && is_value(token),
+            };
+            if takes_alias && has_alias(filter, &rest[length - 1..], self)? {
+                strays.push(written(filter, &rest[..=length]));
+                rest = &rest[length + 1..];
+                continue;
+            }
+            match found {
+                Some((comparison, _)) => comparisons.push(comparison),
+                None if token.is_word("AND") => {}
+                None => strays.push(token.text),
+            }
+            rest = &rest[length..];
+        }
+        if strays.is_empty() {
+            return Ok(comparisons);
+        }
+        Err(self.invalid_clauses(filter, &strays))
     }
 
     /// The keys to sort by.
@@ -110,6 +144,7 @@ impl Grammar {
     fn order(&self, clause: &str) -> Result<Order> {
         let tokens = tokens(clause);
         let is_ascending = match tokens.as_slice() {
+            _ if clause.trim() != clause => return Err(not_parsed(clause)),
             [name] if name.kind == Kind::Name => true,
             [name, direction] if name.kind == Kind::Name && direction.is_word("ASC") => true,
             [name, direction] if name.kind == Kind::Name && direction.is_word("DESC") => false,
@@ -118,11 +153,7 @@ impl Grammar {
                     "Invalid ordering key in order_by clause '{clause}'."
                 )));
             }
-            _ => {
-                return Err(TrackingError::invalid(format!(
-                    "Invalid order_by clause '{clause}'. Could not be parsed."
-                )));
-            }
+            _ => return Err(not_parsed(clause)),
         };
         let name = tokens[0].text;
         // Beside a direction, quotes around the whole are taken off.
@@ -134,79 +165,127 @@ impl Grammar {
     }
 }
 
+/// The error for an order of another form.
+fn not_parsed(clause: &str) -> TrackingError {
+    TrackingError::invalid(format!(
+        "Invalid order_by clause '{clause}'. Could not be parsed."
+    ))
+}
+
+/// Whether the first token is followed by a name that SQL takes for another name of it.
+fn has_alias(filter: &str, tokens: &[Token<'_>], grammar: &Grammar) -> Result<bool> {
+    Ok(match tokens {
+        [_, alias, ..] if is_identifier(alias) => {
+            comparison(filter, &tokens[1..], grammar)?.is_none()
+        }
+        _ => false,
+    })
+}
+
+/// The tokens as they were written.
+fn written<'a>(filter: &'a str, tokens: &[Token<'_>]) -> &'a str {
+    match (tokens.first(), tokens.last()) {
+        (Some(first), Some(last)) => &filter[first.at..last.at + last.text.len()],
+        _ => "",
+    }
+}
+
 /// The comparison that `tokens` begin with, and how many of them it takes.
 fn comparison<'a>(
+    filter: &'a str,
     tokens: &[Token<'a>],
     grammar: &Grammar,
 ) -> Result<Option<(Comparison<'a>, usize)>> {
-    let [name, operator, rest @ ..] = tokens else {
+    let n_names = n_names(tokens);
+    let (names, rest) = tokens.split_at(n_names.min(tokens.len()));
+    let ([name, ..], [operator, rest @ ..]) = (names, rest) else {
         return Ok(None);
     };
-    if name.kind == Kind::Expression
-        && (operator.kind == Kind::Operator || Comparator::of_operator(operator.text).is_some())
-        && !rest.is_empty()
+    let is_by_operator =
+        operator.kind == Kind::Operator || Comparator::of_operator(operator.text).is_some();
+    if matches!(name.kind, Kind::Expression | Kind::Text)
+        && is_by_operator
+        && rest.first().is_some_and(is_value)
     {
         return Err(TrackingError::invalid(format!(
             "Invalid comparison clause. Expected 'Identifier' found '{}'",
             name.text
         )));
     }
-    if name.kind != Kind::Name || is_keyword(name) {
+    if n_names == 1 && !is_identifier(name) {
         return Ok(None);
     }
-    let with = |comparator, value: Option<&Token<'a>>, length| {
-        Ok(Some((
-            Comparison {
-                name: name.text,
-                comparator,
-                value: value.copied(),
-            },
-            length,
-        )))
+    let name = written(filter, names);
+    let with = |comparator, value: Option<&Token<'a>>, length: usize| {
+        let comparison = Comparison {
+            name,
+            comparator,
+            value: value.copied(),
+        };
+        Ok(Some((comparison, n_names + length)))
     };
     if let Some(comparator) = Comparator::of_operator(operator.text) {
         return match rest.first() {
-            Some(value) if !is_keyword(value) => with(comparator, Some(value), 3),
+            Some(value) if is_value(value) => with(comparator, Some(value), 2),
             _ => Ok(None),
         };
     }
     match (operator, rest) {
         (word, [list, ..]) if word.is_word("IN") && list.kind == Kind::List => {
-            with(Comparator::In, Some(list), 3)
+            with(Comparator::In, Some(list), 2)
         }
         (word, [second, list, ..])
             if word.is_word("NOT") && second.is_word("IN") && list.kind == Kind::List =>
         {
-            with(Comparator::NotIn, Some(list), 4)
+            with(Comparator::NotIn, Some(list), 3)
         }
         (word, [null, ..]) if word.is_word("IS") && null.is_word("NULL") => {
-            with(Comparator::IsNull, None, 3)
+            with(Comparator::IsNull, None, 2)
         }
         (word, [not, null, ..])
             if word.is_word("IS") && not.is_word("NOT") && null.is_word("NULL") =>
         {
-            with(Comparator::IsNotNull, None, 4)
+            with(Comparator::IsNotNull, None, 3)
         }
         (word, [like, value, ..])
             if word.is_word("NOT") && (like.is_word("LIKE") || like.is_word("ILIKE")) =>
         {
-            Err(grammar.bad_comparator(
-                name.text,
-                &format!("{} {}", word.text, like.text),
-                Some(value),
-            ))
+            Err(grammar.bad_comparator(name, &format!("{} {}", word.text, like.text), Some(value)))
         }
         (operator, [value, ..]) if operator.kind == Kind::Operator => {
-            Err(grammar.bad_comparator(name.text, operator.text, Some(value)))
+            Err(grammar.bad_comparator(name, operator.text, Some(value)))
         }
         _ => Ok(None),
     }
 }
 
-fn is_keyword(token: &Token<'_>) -> bool {
-    ["AND", "OR", "NOT", "IN", "IS", "NULL", "LIKE", "ILIKE"]
-        .iter()
-        .any(|word| token.is_word(word))
+/// How many tokens the key of a comparison takes. Asked whether it is there, a key may
+/// have a space in it, because SQL reads `a b` as a thing and another name of it.
+fn n_names(tokens: &[Token<'_>]) -> usize {
+    match tokens {
+        [name, alias, is, ..]
+            if is.is_word("IS")
+                && is_identifier(alias)
+                && (is_identifier(name) || name.kind == Kind::Expression) =>
+        {
+            2
+        }
+        _ => 1,
+    }
+}
+
+/// Whether a token is a name, and no word that SQL has a meaning for.
+fn is_identifier(token: &Token<'_>) -> bool {
+    token.kind == Kind::Name && !KEYWORDS.iter().any(|word| token.is_word(word))
+}
+
+/// Whether something may be compared with a token.
+fn is_value(token: &Token<'_>) -> bool {
+    match token.kind {
+        Kind::Name => is_identifier(token) || token.is_word("NULL"),
+        Kind::Operator | Kind::Semicolon | Kind::Other => false,
+        _ => true,
+    }
 }
 
 /// The texts in `('a', "b")`.
@@ -225,9 +304,16 @@ pub(super) fn list_of_texts(list: &str) -> Result<Vec<String>> {
     let mut wants_text = true;
     for token in tokens_and_commas(inner) {
         match (wants_text, token) {
-            (true, Some(token)) if token.kind == Kind::Text || token.text.starts_with('"') => {
-                texts.push(without_quotes(token.text).to_owned());
+            (true, Some(token)) if is_text(&token) => {
+                texts.push(text_in_list(&token));
                 wants_text = false;
+            }
+            // Two texts side by side are one, as in Python, which MLflow reads lists with.
+            (false, Some(token)) if is_text(&token) => {
+                texts
+                    .last_mut()
+                    .expect("one is there")
+                    .push_str(&text_in_list(&token));
             }
             (true, Some(token)) if matches!(token.kind, Kind::Integer | Kind::Float) => {
                 // Python writes a tuple of one with a comma.
@@ -251,6 +337,19 @@ pub(super) fn list_of_texts(list: &str) -> Result<Vec<String>> {
         ));
     }
     Ok(texts)
+}
+
+fn is_text(token: &Token<'_>) -> bool {
+    token.kind == Kind::Text || token.text.starts_with('"')
+}
+
+/// The text in a token of a list, where a doubled quote ends a text and begins another.
+fn text_in_list(token: &Token<'_>) -> String {
+    let text = without_quotes(token.text);
+    match token.kind {
+        Kind::Text => text.replace("''", ""),
+        _ => text.to_owned(),
+    }
 }
 
 /// Tokens, with `None` for a comma.

@@ -5,14 +5,17 @@
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
     pub(super) text: &'a str,
+    /// Where it begins in the whole, in bytes.
+    pub(super) at: usize,
 }
 
 /// What a piece is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A name, perhaps of several parts: `metrics.loss`, ``tags.`a b` ``, `"name"`.
+    /// A name, perhaps of several parts: `metrics.loss`, ``tags.`a b` ``, `tags.'a b'`,
+    /// `"name"`.
     Name,
-    /// `a-b` or `a/b`, which calculates where names without quotes are meant.
+    /// `a-b` or `x%y`, which calculates where names without quotes are meant.
     Expression,
     /// `12` or `-3`.
     Integer,
@@ -41,25 +44,36 @@ impl Token<'_> {
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
+    // Looking for what is not there once is enough: each time takes the whole text.
+    let mut may_have_lists = true;
     while let Some(first) = rest.chars().next() {
-        let (kind, length) = next(rest, first);
+        let list = match first {
+            '(' if may_have_lists => list(rest),
+            _ => None,
+        };
+        may_have_lists &= first != '(' || list.is_some();
+        let (kind, length) = match list {
+            Some(length) => (Kind::List, length),
+            None => next(rest, first),
+        };
         let (token, after) = rest.split_at(length);
-        found.push(Token { kind, text: token });
+        found.push(Token {
+            kind,
+            text: token,
+            at: text.len() - rest.len(),
+        });
         rest = after.trim_start();
     }
     found
 }
 
-/// The kind and the length in bytes of the token that `rest` begins with.
+/// The kind and the length in bytes of the token that `rest` begins with, if that is no
+/// list.
 fn next(rest: &str, first: char) -> (Kind, usize) {
     match first {
         '\'' => match quoted(rest, '\'') {
             Some(length) => (Kind::Text, length),
-            None => (Kind::Other, rest.len()),
-        },
-        '(' => match list(rest) {
-            Some(length) => (Kind::List, length),
-            None => (Kind::Other, rest.len()),
+            None => (Kind::Other, 1),
         },
         ';' => (Kind::Semicolon, 1),
         '<' | '>' | '=' | '!' | '~' => {
@@ -68,7 +82,8 @@ fn next(rest: &str, first: char) -> (Kind, usize) {
                 .unwrap_or(rest.len());
             (Kind::Operator, length)
         }
-        _ => number(rest)
+        _ => hexadecimal(rest)
+            .or_else(|| number(rest))
             .or_else(|| name_or_expression(rest))
             .unwrap_or((Kind::Other, first.len_utf8())),
     }
@@ -102,11 +117,22 @@ fn list(text: &str) -> Option<usize> {
     while let Some(c) = text[at..].chars().next() {
         match c {
             ')' => return Some(at + 1),
-            '\'' | '"' => at += quoted(&text[at..], c)?,
+            // A quote that is not closed, as in `'it's'`, is a character like others.
+            '\'' | '"' => at += quoted(&text[at..], c).unwrap_or(1),
             _ => at += c.len_utf8(),
         }
     }
     None
+}
+
+/// `0x1f`, which no field is compared with.
+fn hexadecimal(text: &str) -> Option<(Kind, usize)> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let digits = digits.strip_prefix("0x").or(digits.strip_prefix("0X"))?;
+    let end = digits
+        .find(|c: char| !c.is_ascii_hexdigit())
+        .unwrap_or(digits.len());
+    (end > 0).then(|| (Kind::Other, text.len() - digits.len() + end))
 }
 
 fn number(text: &str) -> Option<(Kind, usize)> {
@@ -144,7 +170,7 @@ fn number(text: &str) -> Option<(Kind, usize)> {
 fn name_or_expression(text: &str) -> Option<(Kind, usize)> {
     let mut end = name(text)?;
     let mut kind = Kind::Name;
-    while let Some(operand) = text[end..].strip_prefix(['-', '/', '+', '*'])
+    while let Some(operand) = text[end..].strip_prefix(['-', '/', '+', '*', '%'])
         && let Some(length) = name(operand)
     {
         end += 1 + length;
@@ -159,17 +185,22 @@ fn name(text: &str) -> Option<usize> {
         let rest = &text[end..];
         let length = match rest.chars().next()? {
             quote @ ('`' | '"') => quoted(rest, quote)?,
+            // Only the last part may be quoted so; alone, it is a text.
+            '\'' if end > 0 => quoted(rest, '\'')?,
             _ => rest.find(|c| !is_name_char(c)).unwrap_or(rest.len()),
         };
         if length == 0 {
             return None;
         }
         end += length;
+        if rest.starts_with('\'') {
+            return Some(end);
+        }
         // A dot must be followed by another part to belong to the name.
-        let continues = text[end..]
-            .strip_prefix('.')
-            .and_then(|after| after.chars().next())
-            .is_some_and(|c| is_name_char(c) || matches!(c, '`' | '"'));
+        let continues = text[end..].strip_prefix('.').is_some_and(|after| {
+            after.starts_with(|c| is_name_char(c) || matches!(c, '`' | '"'))
+                || (after.starts_with('\'') && quoted(after, '\'').is_some())
+        });
         if !continues {
             return Some(end);
         }
@@ -196,6 +227,7 @@ mod tests {
         check("metrics.loss", &[(Kind::Name, "metrics.loss")]);
         check("tags.`a b`", &[(Kind::Name, "tags.`a b`")]);
         check("params.\"a.b\"", &[(Kind::Name, "params.\"a.b\"")]);
+        check("tags.'a.b c'", &[(Kind::Name, "tags.'a.b c'")]);
         check("tags.mlflow.user", &[(Kind::Name, "tags.mlflow.user")]);
     }
 
@@ -203,6 +235,7 @@ mod tests {
     fn names_that_calculate_are_no_names() {
         check("tags.a-b", &[(Kind::Expression, "tags.a-b")]);
         check("metrics.m/a.b", &[(Kind::Expression, "metrics.m/a.b")]);
+        check("x%y", &[(Kind::Expression, "x%y")]);
     }
 
     #[test]
@@ -233,9 +266,17 @@ mod tests {
 
     #[test]
     fn what_is_not_closed_is_of_no_kind() {
-        check("'abc", &[(Kind::Other, "'abc")]);
-        check("('a'", &[(Kind::Other, "('a'")]);
+        check("'abc", &[(Kind::Other, "'"), (Kind::Name, "abc")]);
+        check("('a'", &[(Kind::Other, "("), (Kind::Text, "'a'")]);
+        check("('it's')", &[(Kind::List, "('it's')")]);
         check("`a", &[(Kind::Other, "`"), (Kind::Name, "a")]);
+    }
+
+    #[test]
+    fn hexadecimal_numbers_are_of_no_kind() {
+        check("0x1F", &[(Kind::Other, "0x1F")]);
+        check("-0xa", &[(Kind::Other, "-0xa")]);
+        check("0xy", &[(Kind::Name, "0xy")]);
     }
 
     #[test]

@@ -111,6 +111,16 @@ fn filters_for_runs() {
             ("`run_name` = 'a'", "a"),
             ("`metrics`.`val loss` < 0.2", "d"),
             ("params.optimizer = ''' OR 1=1 --'", ""),
+            // Keys may be in any quotes, and in a question for what is missing in none.
+            ("metrics.'val loss' < 0.2", "d"),
+            ("params.'optimizer' LIKE 'adam%'", "da"),
+            ("tags.'site.name'='pond b'", "b"),
+            ("tags.'only' IS NULL", "dba"),
+            ("attributes.'run_name' = 'a'", "a"),
+            ("tags.x/y z IS NULL", "dcba"),
+            ("tags.only x IS NOT NULL", ""),
+            // Two texts side by side are one.
+            ("run_name != 'x' AND run_id NOT IN ('x' \"y\", 'z')", "dcba"),
         ] {
             assert_eq!(
                 names(store, &Search::matching(filter)),
@@ -136,6 +146,7 @@ fn orders_of_runs() {
             (&["run_name desc"], "dcba"),
             (&["user_id", "start_time"], "abcd"),
             (&["`metrics.val loss` DESC"], "adbc"),
+            (&["tags.'only' DESC", "metrics.'val loss'"], "cdab"),
         ] {
             let search = Search {
                 order_by: order.iter().map(|&key| key.to_owned()).collect(),
@@ -236,6 +247,40 @@ fn refused_searches_for_runs() {
                 "tags.a-b = 'x'",
                 "Invalid comparison clause. Expected 'Identifier' found 'tags.a-b'",
             ),
+            ("metric z", "Invalid clause(s) in filter string: 'metric z'"),
+            (
+                "metrics.a > 0 z",
+                "Invalid clause(s) in filter string: 'metrics.a > 0 z'",
+            ),
+            (
+                "params.a = x%y",
+                "Expected a quoted string value for parameter (e.g. 'my-value'). Got value x%y",
+            ),
+            (
+                "params.a = NULL",
+                "Expected a quoted string value for parameter (e.g. 'my-value'). Got value NULL",
+            ),
+            (
+                "params.a = %y",
+                "Invalid clause(s) in filter string: 'params.a', '=', '%', 'y'",
+            ),
+            (
+                "run_id IN ('it's')",
+                "While parsing a list in the query, expected a non-empty list of string values, \
+                 but got ill-formed list.",
+            ),
+            (
+                "run_name = 'a",
+                "Invalid clause(s) in filter string: 'run_name', '=', ''', 'a'",
+            ),
+            (
+                "metrics.a > 0x1",
+                "Invalid clause(s) in filter string: 'metrics.a', '>', '0x1'",
+            ),
+            (
+                "'a' = 'b'",
+                "Invalid comparison clause. Expected 'Identifier' found ''a''",
+            ),
             ("params.a = 'b';", "Invalid clause(s) in filter string: ';'"),
             ("  ", "Invalid filter '  '. Could not be parsed."),
             (
@@ -284,6 +329,15 @@ fn refused_orders_and_pages() {
             ordered("metrics.a ASC, b"),
             "Invalid order_by clause 'metrics.a ASC, b'. Could not be parsed."
         );
+        for key in [
+            "metrics.a DESC ",
+            " metrics.a DESC",
+            "start_time ",
+            "'run_name'",
+        ] {
+            let expected = format!("Invalid order_by clause '{key}'. Could not be parsed.");
+            assert_eq!(ordered(key), expected);
+        }
         for (max_results, expected) in [
             (
                 0,
@@ -390,6 +444,32 @@ fn filters_for_registered_models_and_versions() {
             [1]
         );
         assert_eq!(versions("source_path LIKE '%model'"), [2, 1]);
+        assert_eq!(
+            versions("tags.'data.digest'='abc' AND version_number = '2'"),
+            [2]
+        );
+        for (filter, expected) in [
+            (
+                "alias='champion'",
+                "Invalid clause(s) in filter string: alias, =, 'champion'",
+            ),
+            (
+                "version_number IN (1)",
+                "Only ['name', 'run_id'] attributes support comparison with a list of quoted \
+                 string values.",
+            ),
+            (
+                "version_number = 'x'",
+                "Invalid value for numeric attribute 'version_number': 'x'",
+            ),
+            (
+                "version_number = 1.5",
+                "Invalid value for numeric attribute 'version_number': 1.5",
+            ),
+        ] {
+            let refused = store.search_model_versions(&Search::matching(filter));
+            assert_eq!(message(refused), expected, "{filter}");
+        }
         assert_eq!(
             message(store.search_registered_models(&Search::matching("foo='1'"))),
             "Invalid attribute key 'foo' specified. Valid keys are '{'name'}'"
