@@ -290,6 +290,7 @@ def downloaded(id):
 def registry_session(client, id, example, see):
     see("alias", lambda: client.set_registered_model_alias("birdnet", "champion", "1"))
     see("by alias", lambda: vars(client.get_model_version_by_alias("birdnet", "champion")))
+    see("by latest", lambda: vars(client.get_model_version_by_alias("birdnet", "Latest")))
     see("missing alias", lambda: client.get_model_version_by_alias("birdnet", "none"))
     for uri in ["models:/birdnet@champion", "models:/birdnet/1", f"runs:/{id}/model"]:
         see(f"predict {uri.split('/')[0]}",
@@ -541,6 +542,13 @@ def raw_requests(uri, seen):
     for alias, version in [("latest", "1"), ("v3", "1"), ("a b", "1"), ("ok", "77")]:
         post("registered-models/alias", {"name": "second", "alias": alias, "version": version})
     get("registered-models/alias?name=second&alias=none")
+    get("registered-models/alias?name=second&alias=latest")
+    post("registered-models/create", {"name": "copies"})
+    get("registered-models/alias?name=copies&alias=latest")
+    for source in ["second/1", "second/latest", "second@latest", "second/99", "none/1", "second/x",
+                   "second/1/a", "second@none"]:
+        for body in [{}, {"run_id": gone}]:
+            post("model-versions/create", {"name": "copies", "source": "models:/" + source, **body})
     ask("DELETE", api + "registered-models/alias", {"name": "second", "alias": "none"})
     get("registered-models/search?max_results=1001")
     get("model-versions/search?max_results=200001")

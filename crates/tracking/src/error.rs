@@ -49,6 +49,10 @@ pub enum TrackingError {
     #[error("Registered model alias {0} not found.")]
     AliasNotFound(String),
 
+    /// The registered model has no versions, so none of them is the latest.
+    #[error("Latest version not found for model {0}.")]
+    LatestVersionNotFound(String),
+
     /// An entity has no tag of this key.
     #[error("{0}")]
     TagNotFound(String),
@@ -182,6 +186,7 @@ impl TrackingError {
             | Self::LoggedModelNotFound(_)
             | Self::RegisteredModelNotFound(_)
             | Self::ModelVersionNotFound { .. }
+            | Self::LatestVersionNotFound(_)
             | Self::TagNotFound(_)
             | Self::ArtifactNotFound(_) => ErrorCode::ResourceDoesNotExist,
             Self::AlreadyExists(_) => ErrorCode::ResourceAlreadyExists,

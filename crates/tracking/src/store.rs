@@ -249,7 +249,8 @@ pub trait TrackingStore: Send + Sync {
     /// The newest version of each of these stages, of all stages when none is given.
     fn get_latest_versions(&self, name: &str, stages: &[Stage]) -> Result<Vec<ModelVersion>>;
 
-    /// Registers a version; its number is one more than the highest so far.
+    /// Registers a version; its number is one more than the highest so far. One whose
+    /// source is another version comes from the same run and logged model.
     fn create_model_version(&self, request: CreateModelVersion) -> Result<ModelVersion>;
 
     /// The version.
@@ -294,7 +295,7 @@ pub trait TrackingStore: Send + Sync {
     /// Removes an alias; nothing happens when there is none.
     fn delete_registered_model_alias(&self, name: &str, alias: &str) -> Result<()>;
 
-    /// The version that `alias` means.
+    /// The version that `alias` means; `latest`, in any case, means the newest.
     fn get_model_version_by_alias(&self, name: &str, alias: &str) -> Result<ModelVersion>;
 
     /// Makes a version the [`CHAMPION`] and the one it replaces the [`PREVIOUS`],

@@ -31,6 +31,7 @@ mod schema;
 mod search_runs;
 mod sql_filter;
 mod store_impl;
+mod version_source;
 
 pub use import::Imported;
 

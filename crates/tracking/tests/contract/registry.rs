@@ -213,19 +213,90 @@ fn a_version_can_be_registered_from_another_version() {
         model(store, "birds");
         model(store, "fowl");
         version(store, "birds");
-        let copy = store
-            .create_model_version(CreateModelVersion {
+        let copy = |source: &str, run: Option<&str>| {
+            store.create_model_version(CreateModelVersion {
                 name: "fowl".to_owned(),
-                source: "models:/birds/1".to_owned(),
+                source: source.to_owned(),
+                run_id: run.map(RunId::from),
                 ..CreateModelVersion::default()
             })
-            .expect("copies");
-        assert_eq!(copy.source, "models:/birds/1");
+        };
+        store
+            .set_registered_model_alias("birds", "champion", 1)
+            .expect("an alias");
+        for (source, run) in [
+            ("models:/birds/1", None),
+            ("models:/birds/1", Some("r")),
+            ("models:/birds@champion", None),
+            ("models:/birds@latest", None),
+            ("models:/birds/Latest", None),
+            ("models:/birds/None", None),
+        ] {
+            let copy = copy(source, run).expect("copies");
+            assert_eq!(copy.source, "models:/birds/1", "{source}");
+            assert_eq!(copy.run_id, Some(RunId::from("r")), "{source}");
+        }
+        for (source, run, expected) in [
+            (
+                "models:/birds/1",
+                Some("other"),
+                "Invalid model version source: 'models:/birds/1'. The run_id and model_id request \
+                 parameters must match the referenced model version.",
+            ),
+            (
+                "models:/birds/9",
+                None,
+                "Model Version (name=birds, version=9) not found",
+            ),
+            (
+                "models:/owls/1",
+                None,
+                "Registered Model with name=owls not found",
+            ),
+            (
+                "models:/birds@none",
+                None,
+                "Registered model alias none not found.",
+            ),
+            (
+                "models:/birds/x",
+                None,
+                "Invalid Model Version stage: x. Value must be one of None, Staging, Production, \
+                 Archived.",
+            ),
+        ] {
+            assert_eq!(message(copy(source, run)), expected, "{source}");
+        }
         assert_eq!(
             store
                 .model_version_download_uri("fowl", 1)
                 .expect("a place"),
             "s3://models/birds/model"
+        );
+    });
+}
+
+#[test]
+fn the_alias_latest_means_the_newest_version() {
+    with_each_store(|store| {
+        model(store, "birds");
+        let latest = |alias: &str| store.get_model_version_by_alias("birds", alias);
+        assert_eq!(
+            message(latest("latest")),
+            "Latest version not found for model birds."
+        );
+        version(store, "birds");
+        version(store, "birds");
+        for alias in ["latest", "Latest", "LATEST"] {
+            let found = latest(alias).expect("there");
+            assert_eq!((found.version, found.aliases), (2, vec![]), "{alias}");
+        }
+        store.delete_model_version("birds", 2).expect("deletes");
+        assert_eq!(latest("latest").expect("there").version, 1);
+        let refused = store.set_registered_model_alias("birds", "Latest", 1);
+        assert_eq!(
+            message(refused),
+            "'latest' alias name (case insensitive) is reserved."
         );
     });
 }

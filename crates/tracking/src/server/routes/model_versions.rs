@@ -43,9 +43,14 @@ pub(super) fn create(service: &Service, params: &Params) -> Result<Body> {
             request.model_id.as_ref(),
         )?;
     }
+    let is_model_given = request.model_id.is_some();
     let version = service.store.create_model_version(request)?;
     if let Some(model) = &version.model_id {
-        note_version(service, model, &version)?;
+        match note_version(service, model, &version) {
+            // It came with another version, and was deleted since that was registered.
+            Err(TrackingError::LoggedModelNotFound(_)) if !is_model_given => {}
+            noted => noted?,
+        }
     }
     body(&json!({ "model_version": version }))
 }

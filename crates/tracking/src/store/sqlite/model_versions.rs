@@ -6,6 +6,7 @@ use super::SqliteStore;
 use super::registered_models::number_of;
 use super::run_data::pair;
 use super::sql_filter::{SqlFilter, page_of};
+use super::version_source;
 use crate::check;
 use crate::entities::ready;
 use crate::entities::{LoggedModelId, ModelVersion, RunId, Stage, Tag};
@@ -28,7 +29,7 @@ impl SqliteStore {
         self.write(|db| {
             let model = number_of(db, &request.name)?;
             let now = now();
-            let (storage_location, source_run) = resolve_source(db, request)?;
+            let origin = version_source::origin(db, request)?;
             let version: u32 = db.query_row(
                 "SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE model = ?1",
                 [model],
@@ -44,11 +45,11 @@ impl SqliteStore {
                     version,
                     now,
                     request.description,
-                    request.source,
-                    storage_location,
-                    source_run.as_ref().map(RunId::as_str),
+                    origin.source,
+                    origin.location,
+                    origin.run.as_ref().map(RunId::as_str),
                     request.run_link,
-                    request.model_id.as_ref().map(LoggedModelId::as_str),
+                    origin.model.as_ref().map(LoggedModelId::as_str),
                 ],
             )?;
             touch_model(db, model, now)?;
@@ -226,6 +227,16 @@ pub(super) fn find(db: &Connection, model: i64, name: &str, version: u32) -> Res
     complete(db, row)
 }
 
+/// The newest version, whatever its stage.
+pub(super) fn latest(db: &Connection, model: i64, name: &str) -> Result<u32> {
+    let newest: Option<u32> = db
+        .prepare_cached(
+            "SELECT max(version) FROM model_versions WHERE model = ?1 AND NOT is_deleted",
+        )?
+        .query_row([model], |row| row.get(0))?;
+    newest.ok_or_else(|| TrackingError::LatestVersionNotFound(name.to_owned()))
+}
+
 /// The newest version of each stage.
 pub(super) fn latest_versions(
     db: &Connection,
@@ -260,54 +271,6 @@ fn touch_model(db: &Connection, model: i64, now: i64) -> Result<()> {
         params![model, now],
     )?;
     Ok(())
-}
-
-/// Where a version's files are, and which run made them. `models:/` refers to a
-/// logged model or to another version.
-fn resolve_source(
-    db: &Connection,
-    request: &CreateModelVersion,
-) -> Result<(String, Option<RunId>)> {
-    let logged = |id: &str| -> Result<Option<(String, Option<String>)>> {
-        Ok(db
-            .query_row(
-                "SELECT artifact_location, source_run_id FROM logged_models WHERE model_id = ?1",
-                [id],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?)
-    };
-    let mut run = request.run_id.clone().filter(|id| !id.as_str().is_empty());
-    let mut location = request.source.clone();
-    if let Some(reference) = request.source.strip_prefix("models:/") {
-        let reference = reference.trim_start_matches('/');
-        let unknown = || {
-            TrackingError::invalid(format!(
-                "Unable to fetch model from model URI source artifact location '{}'.",
-                request.source
-            ))
-        };
-        if let Some((name, version)) = reference.split_once('/') {
-            let version = version.parse().map_err(|_| unknown())?;
-            let model = number_of(db, name)?;
-            find(db, model, name, version)?;
-            location = db.query_row(
-                "SELECT storage_location FROM model_versions WHERE model = ?1 AND version = ?2",
-                params![model, version],
-                |row| row.get(0),
-            )?;
-        } else {
-            let (artifact_location, source_run) = logged(reference)?.ok_or_else(unknown)?;
-            location = artifact_location;
-            run = run.or(source_run.map(RunId::from));
-        }
-    }
-    if let (None, Some(id)) = (&run, &request.model_id) {
-        run = logged(id.as_str())?
-            .and_then(|(_, run)| run)
-            .map(RunId::from);
-    }
-    Ok((location, run))
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<(i64, ModelVersion)> {

@@ -180,8 +180,7 @@ impl SqliteStore {
         check::alias(alias)?;
         self.read(|db| {
             let model = number_of(db, name)?;
-            let version = aliased(db, model, alias)?
-                .ok_or_else(|| TrackingError::AliasNotFound(alias.to_owned()))?;
+            let version = meant(db, model, name, alias)?;
             model_versions::find(db, model, name, version)
         })
     }
@@ -200,7 +199,15 @@ pub(super) fn number_of(db: &Connection, name: &str) -> Result<i64> {
         .ok_or_else(|| TrackingError::RegisteredModelNotFound(name.to_owned()))
 }
 
-/// The version that an alias means.
+/// The version that an alias means; `latest`, which nobody can set, the newest.
+pub(super) fn meant(db: &Connection, model: i64, name: &str, alias: &str) -> Result<u32> {
+    if alias.eq_ignore_ascii_case("latest") {
+        return model_versions::latest(db, model, name);
+    }
+    aliased(db, model, alias)?.ok_or_else(|| TrackingError::AliasNotFound(alias.to_owned()))
+}
+
+/// The version that an alias was set to.
 pub(super) fn aliased(db: &Connection, model: i64, alias: &str) -> Result<Option<u32>> {
     Ok(db
         .prepare_cached("SELECT version FROM model_aliases WHERE model = ?1 AND alias = ?2")?
