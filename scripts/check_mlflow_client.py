@@ -475,6 +475,10 @@ def raw_requests(uri, seen):
                    {"value": None}, {"timestamp": -1}, {"timestamp": None}, {"run_id": gone},
                    {"run_id": None}, {}, {"value": "NaN", "timestamp": "1", "step": "-3"}]:
         post("runs/log-metric", {**metric, **change})
+    of_none = {"key": "unknown model", "value": 1, "timestamp": 1, "model_id": "m-" + gone}
+    post("runs/log-metric", {"run_id": run, **of_none})
+    post("runs/log-batch", {"run_id": run, "metrics": [of_none]})
+    get(f"metrics/get-history?run_id={run}&metric_key=unknown+model")
     for change in [{}, {}, {"value": "2"}, {"key": ""}, {"key": "empty", "value": ""}]:
         post("runs/log-parameter", {"run_id": run, "key": "p", "value": "1", **change})
     post("runs/set-tag", {"run_id": run, "key": "k" * 251, "value": "v"})
@@ -578,6 +582,7 @@ MEANT = {
     "POST /api/2.0/mlflow/experiments/create {\"name\": \"x\"": "SQL is not quoted in errors",
     "same experiment": "SQL is not quoted in errors",
     "POST /api/2.0/mlflow/runs/create {}": "SQL is not quoted in errors",
+    '"unknown model"': "SQL is not quoted in errors",
     'runs/search {"experiment_ids": [3]}': "a number is read as an identifier, not as nothing",
     "get_logged_model": "NaN of a model's metric stays NaN, and does not become 0",
     "get-history-bulk?run_id": "NaN is written as everywhere else, not as nan",

@@ -85,7 +85,8 @@ pub enum TrackingError {
     #[error("{0}")]
     Unauthenticated(String),
 
-    /// A request of another form than the route takes.
+    /// A request of another form than the route takes, or a metric of a logged model that
+    /// is not there.
     #[error("{0}")]
     BadRequest(String),
 

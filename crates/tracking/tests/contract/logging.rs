@@ -1,8 +1,8 @@
 //! What is logged is there afterwards, in full or not at all.
 
 use biophony_tracking::{
-    CreateLoggedModel, ExperimentId, LogBatch, LoggedModelStatus, Metric, Param, RunId, Tag,
-    TrackingStore, value_of,
+    CreateLoggedModel, ErrorCode, ExperimentId, LogBatch, LoggedModelStatus, Metric, Param, RunId,
+    Tag, TrackingStore, value_of,
 };
 
 use crate::{message, run_at, with_each_store};
@@ -216,6 +216,28 @@ fn a_sample_of_a_history_keeps_its_ends() {
 }
 
 #[test]
+fn metrics_of_a_logged_model_that_is_not_there_are_refused() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        let of_none = Metric {
+            model_id: Some("m-none".into()),
+            ..Metric::new("f1", 0.9, 1, 0)
+        };
+        let refused = store
+            .log_metric(&run, of_none.clone())
+            .expect_err("no model");
+        assert_eq!(refused.code(), ErrorCode::BadRequest);
+        let batch = LogBatch {
+            metrics: vec![Metric::new("loss", 0.1, 1, 0), of_none],
+            ..LogBatch::default()
+        };
+        let refused = store.log_batch(&run, &batch).expect_err("no model");
+        assert_eq!(refused.code(), ErrorCode::BadRequest);
+        assert_eq!(store.get_run(&run).expect("there").data.metrics, []);
+    });
+}
+
+#[test]
 fn metrics_of_a_logged_model_are_kept_with_it() {
     with_each_store(|store| {
         let run = run_at(store, 1);
@@ -242,6 +264,7 @@ fn metrics_of_a_logged_model_are_kept_with_it() {
             ..Metric::new("f1", 0.9, 1, 0)
         };
         store.log_metric(&run, metric.clone()).expect("logs");
+        store.log_metric(&run, metric.clone()).expect("logs again");
         store
             .finalize_logged_model(id, LoggedModelStatus::Ready)
             .expect("ready");

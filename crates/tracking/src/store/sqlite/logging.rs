@@ -9,7 +9,7 @@ use super::runs::{find_writable, put_tag};
 use super::schema::BLOCK_BITS;
 use super::{SqliteStore, lock};
 use crate::check::{self, Phrasing, python_repr};
-use crate::entities::{Metric, Param, RunId};
+use crate::entities::{LoggedModelId, Metric, Param, RunId};
 use crate::error::{Result, TrackingError};
 use crate::requests::LogBatch;
 
@@ -250,7 +250,8 @@ fn key_number(db: &Connection, name: &str) -> Result<i64> {
     Ok(db.last_insert_rowid())
 }
 
-/// Writes the points that belong to logged models a second time, under the model.
+/// Writes the points that belong to logged models a second time, under the model, which
+/// must be there.
 fn put_model_metrics(db: &Connection, run: &RunId, metrics: &[Metric]) -> Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO logged_model_metrics
@@ -268,7 +269,7 @@ fn put_model_metrics(db: &Connection, run: &RunId, metrics: &[Metric]) -> Result
             continue;
         };
         let point = Point::of(metric);
-        insert.execute(params![
+        let inserted = insert.execute(params![
             model.as_str(),
             metric.key,
             point.timestamp,
@@ -279,6 +280,20 @@ fn put_model_metrics(db: &Connection, run: &RunId, metrics: &[Metric]) -> Result
             metric.dataset_name.as_deref().unwrap_or_default(),
             metric.dataset_digest.as_deref().unwrap_or_default()
         ])?;
+        // Either the point is there already or the model is not.
+        if inserted == 0 && !model_exists(db, model)? {
+            return Err(TrackingError::BadRequest(format!(
+                "Logged model with ID '{model}' not found, so metric '{}' cannot be logged for it.",
+                metric.key
+            )));
+        }
     }
     Ok(())
+}
+
+/// Whether there is such a logged model, deleted or not.
+fn model_exists(db: &Connection, model: &LoggedModelId) -> Result<bool> {
+    Ok(db
+        .prepare_cached("SELECT 1 FROM logged_models WHERE model_id = ?1")?
+        .exists([model.as_str()])?)
 }
