@@ -517,13 +517,19 @@ def raw_requests(uri, seen):
     ask("GET", f"{models}{seen.model_id}/artifacts/files?artifact_file_path=MLmodel")
     ask("GET", f"{models}{seen.model_id}/artifacts/files")
     ask("GET", f"{models}{seen.model_id}/artifacts/files?artifact_file_path=../x")
+    made = requests.post(uri + api + "logged-models", json={"experiment_id": experiment}).json()
+    for _ in range(2):
+        ask("DELETE", f"{api}logged-models/{made['model']['info']['model_id']}")
+    ask("DELETE", f"{api}logged-models/m-{gone}")
     post("runs/delete", {"run_id": run})
     post("runs/log-metric", metric)
     post("runs/update", {"run_id": run, "status": "FINISHED"})
     post("runs/restore", {"run_id": run})
     post("runs/restore", {"run_id": run})
     post("runs/update", {"run_id": run, "status": "BOGUS"})
-    post("runs/update", {"run_id": run, "status": 4})
+    for status in [4, 99, 0, "3", "99", []]:
+        post("runs/update", {"run_id": run, "status": status})
+    post("runs/update", {"run_id": run, "run_name": ""})
     post("runs/update", {"run_id": run, "status": "FINISHED", "end_time": 5, "run_name": "nn"})
     for name in ["a/b", "", "second"]:
         post("registered-models/create", {"name": name})
@@ -540,11 +546,13 @@ def raw_requests(uri, seen):
         {"source": root.replace(":/", "://", 1) + "/m", "run_id": run},
     ]:
         post("model-versions/create", {"name": "second", **body})
-    for query in ["name=second&version=99", "name=second&version=x", "name=none&version=1"]:
+    for query in ["name=second&version=99", "name=second&version=x", "name=none&version=1",
+                  "name=second&version=-1", "name=second&version=99999999999"]:
         get(f"model-versions/get?{query}")
     post("model-versions/transition-stage", {"name": "second", "version": "1", "stage": "Foo"})
     for alias, version in [("latest", "1"), ("v3", "1"), ("a b", "1"), ("ok", "77")]:
-        post("registered-models/alias", {"name": "second", "alias": alias, "version": version})
+        for name in ["second", "none"]:
+            post("registered-models/alias", {"name": name, "alias": alias, "version": version})
     get("registered-models/alias?name=second&alias=none")
     get("registered-models/alias?name=second&alias=latest")
     post("registered-models/create", {"name": "copies"})

@@ -40,8 +40,8 @@ pub enum TrackingError {
     ModelVersionNotFound {
         /// The registered model.
         name: String,
-        /// The version asked for.
-        version: u32,
+        /// The version asked for, which may be a number that no version has.
+        version: i64,
     },
 
     /// The registered model has no such alias. MLflow counts this as an invalid

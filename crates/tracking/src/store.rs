@@ -203,7 +203,7 @@ pub trait TrackingStore: Send + Sync {
         status: LoggedModelStatus,
     ) -> Result<LoggedModel>;
 
-    /// Deletes a logged model; its files stay.
+    /// Deletes a logged model, which may be deleted already; its files stay.
     fn delete_logged_model(&self, id: &LoggedModelId) -> Result<()>;
 
     /// Sets tags, over old ones of the same keys.

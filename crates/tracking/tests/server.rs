@@ -220,9 +220,22 @@ fn numbers_are_taken_for_experiments_and_states_and_lists_are_lists() {
         let answer = server.send("POST", "runs/update", body).json();
         assert_eq!(answer["run_info"]["status"], name);
     }
-    let body = json!({ "run_id": run, "status": 9 });
-    let answer = server.send("POST", "runs/update", body).json();
-    assert_eq!(answer["run_info"]["status"], "RUNNING");
+    // A name that is unknown is nothing, as in protobuf; a number is refused.
+    let update = |change| {
+        let mut body = json!({ "run_id": run, "run_name": "" });
+        body["status"] = change;
+        server.send("POST", "runs/update", body)
+    };
+    assert_eq!(update(json!("4")).json()["run_info"]["status"], "FAILED");
+    for change in [json!("BOGUS"), json!("99"), json!(null)] {
+        assert_eq!(update(change).json()["run_info"]["status"], "FAILED");
+    }
+    for change in [json!(99), json!(0), json!(-1), json!([])] {
+        let words = format!("Invalid value {change} for parameter 'status' supplied");
+        let refused = update(change);
+        assert_eq!(refused.status, 400);
+        assert!(refused.body.contains(&words), "{refused:?}");
+    }
 }
 
 #[test]

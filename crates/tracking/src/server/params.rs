@@ -238,16 +238,22 @@ impl Params {
         }
     }
 
-    /// The version of a registered model.
+    /// The version of a registered model. Numbers that no version has are missing ones.
     pub(super) fn version(&self) -> Result<u32> {
         let text = match self.field("version") {
             Some(Value::Number(number)) => number.to_string(),
             _ => self.required("version")?.to_owned(),
         };
-        text.parse().map_err(|_| {
+        let number: i64 = text.trim().parse().map_err(|_| {
             TrackingError::invalid(format!(
                 "Parameter 'version' must be an integer, got '{text}'."
             ))
+        })?;
+        u32::try_from(number).or_else(|_| {
+            Err(TrackingError::ModelVersionNotFound {
+                name: self.required("name")?.to_owned(),
+                version: number,
+            })
         })
     }
 
@@ -293,7 +299,8 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < limit).then_some(number as i64)
 }
 
-fn wrong_type(name: &str, value: &Value) -> TrackingError {
+/// The error for a parameter of a type or value that is not taken.
+pub(super) fn wrong_type(name: &str, value: &Value) -> TrackingError {
     let python_type = match value {
         Value::Null => "NoneType",
         Value::Bool(_) => "bool",
@@ -315,4 +322,28 @@ fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(&spaced)
         .decode_utf8_lossy()
         .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_no_version_has_are_versions_that_are_missing() {
+        let version = |text: &str| {
+            let params = Params::of_query(&format!("name=birds&version={text}"), &[]);
+            params.version().map_err(|error| error.to_string())
+        };
+        for good in ["7", "%2B7", "%207"] {
+            assert_eq!(version(good), Ok(7), "{good}");
+        }
+        for number in ["-1", "99999999999"] {
+            let missing = format!("Model Version (name=birds, version={number}) not found");
+            assert_eq!(version(number), Err(missing));
+        }
+        for text in ["1.0", "x"] {
+            let words = format!("Parameter 'version' must be an integer, got '{text}'.");
+            assert_eq!(version(text), Err(words));
+        }
+    }
 }

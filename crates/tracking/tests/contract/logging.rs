@@ -285,5 +285,10 @@ fn metrics_of_a_logged_model_are_kept_with_it() {
         );
         store.delete_logged_model(id).expect("deletes");
         assert!(store.get_logged_model(id).is_err());
+        store.delete_logged_model(id).expect("is deleted already");
+        assert_eq!(
+            message(store.delete_logged_model(&"m-none".into())),
+            "Logged model with ID 'm-none' not found."
+        );
     });
 }

@@ -43,6 +43,11 @@ fn what_is_not_there_is_named() {
             missing,
             "Model Version (name=zz, version=99) not found",
         );
+        check(
+            store.set_registered_model_alias("zz", "champion", 1),
+            missing,
+            "Model Version (name=zz, version=1) not found",
+        );
         let run = run_at(store, 1);
         check(
             store.delete_tag(&run, "zz"),

@@ -8,7 +8,7 @@ use crate::entities::{ExperimentId, Metric, Param, RunId, RunStatus, Tag, value_
 use crate::error::{Result, TrackingError};
 use crate::requests::{CreateRun, LogBatch, UpdateRun};
 use crate::server::Service;
-use crate::server::params::Params;
+use crate::server::params::{Params, wrong_type};
 use crate::server::reply::{Body, body, nothing};
 
 /// The most runs on one page, and how many there are unless it is said.
@@ -40,7 +40,7 @@ pub(super) fn get(service: &Service, params: &Params) -> Result<Body> {
 
 pub(super) fn update(service: &Service, params: &Params) -> Result<Body> {
     let update = UpdateRun {
-        status: status(params),
+        status: status(params)?,
         end_time: params.int("end_time")?,
         run_name: params.filled("run_name")?,
     };
@@ -48,13 +48,23 @@ pub(super) fn update(service: &Service, params: &Params) -> Result<Body> {
     body(&json!({ "run_info": info }))
 }
 
-/// A status by its name or its number; one that is unknown is ignored, as protobuf does.
-fn status(params: &Params) -> Option<RunStatus> {
-    match params.value("status").ok()? {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => RunStatus::of_number(number.as_i64()?),
+/// A status by its name or its number. A name that is unknown is ignored, as protobuf
+/// does, and a number that is unknown refused, as MLflow does.
+fn status(params: &Params) -> Result<Option<RunStatus>> {
+    let Ok(value) = params.value("status") else {
+        return Ok(None);
+    };
+    let number = match value {
+        Value::String(text) => match text.parse() {
+            Ok(number) => return Ok(RunStatus::of_number(number)),
+            Err(_) => return Ok(text.parse().ok()),
+        },
+        Value::Number(_) => params.int("status")?,
+        Value::Bool(flag) => Some(i64::from(*flag)),
         _ => None,
-    }
+    };
+    let status = number.and_then(RunStatus::of_number);
+    status.map(Some).ok_or_else(|| wrong_type("status", value))
 }
 
 pub(super) fn delete(service: &Service, params: &Params) -> Result<Body> {

@@ -84,13 +84,15 @@ impl SqliteStore {
 
     pub(super) fn remove_logged_model(&self, id: &LoggedModelId) -> Result<()> {
         self.write(|db| {
-            find(db, id)?;
-            db.execute(
+            let deleted = db.execute(
                 "UPDATE logged_models SET lifecycle = 'deleted', last_update_time = ?2
                  WHERE model_id = ?1",
                 params![id.as_str(), now()],
             )?;
-            Ok(())
+            match deleted {
+                0 => Err(TrackingError::LoggedModelNotFound(id.clone())),
+                _ => Ok(()),
+            }
         })
     }
 

@@ -203,11 +203,12 @@ impl SqliteStore {
 
 /// The model's number. A model that is not there has no versions either, and that
 /// is what MLflow says.
-fn known_model(db: &Connection, name: &str, version: u32) -> Result<i64> {
+pub(super) fn known_model(db: &Connection, name: &str, version: u32) -> Result<i64> {
     number_of(db, name).map_err(|error| match error {
-        TrackingError::RegisteredModelNotFound(name) => {
-            TrackingError::ModelVersionNotFound { name, version }
-        }
+        TrackingError::RegisteredModelNotFound(name) => TrackingError::ModelVersionNotFound {
+            name,
+            version: version.into(),
+        },
         other => other,
     })
 }
@@ -222,7 +223,7 @@ pub(super) fn find(db: &Connection, model: i64, name: &str, version: u32) -> Res
         .optional()?
         .ok_or_else(|| TrackingError::ModelVersionNotFound {
             name: name.to_owned(),
-            version,
+            version: version.into(),
         })?;
     complete(db, row)
 }

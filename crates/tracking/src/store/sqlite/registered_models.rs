@@ -159,7 +159,7 @@ impl SqliteStore {
         check::alias(alias)?;
         check::alias_is_free(alias)?;
         self.write(|db| {
-            let model = number_of(db, name)?;
+            let model = model_versions::known_model(db, name, version)?;
             model_versions::find(db, model, name, version)?;
             set_alias(db, model, alias, version)
         })
