@@ -18,7 +18,7 @@ pub(super) fn create(service: &Service, params: &Params) -> Result<Body> {
         .store
         .create_registered_model(CreateRegisteredModel {
             name: params.required("name")?.to_owned(),
-            description: Some(params.text("description")?.unwrap_or_default().to_owned()),
+            description: params.filled("description")?,
             tags: params.list("tags")?,
         })?;
     body(&json!({ "registered_model": model }))

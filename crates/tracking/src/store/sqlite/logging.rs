@@ -297,3 +297,32 @@ fn model_exists(db: &Connection, model: &LoggedModelId) -> Result<bool> {
         .prepare_cached("SELECT 1 FROM logged_models WHERE model_id = ?1")?
         .exists([model.as_str()])?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requests::CreateRun;
+    use crate::{ExperimentId, TrackingStore};
+
+    #[test]
+    fn nothing_is_stored_of_a_batch_with_a_metric_of_a_model_that_is_not_there() {
+        let store = SqliteStore::in_memory().expect("a store");
+        let request = CreateRun::new(ExperimentId::default_experiment());
+        let id = store.create_run(request).expect("a run").info.run_id;
+        let of_none = Metric {
+            model_id: Some("m-none".into()),
+            ..Metric::new("f1", 0.9, 1, 0)
+        };
+        let batch = LogBatch {
+            metrics: vec![Metric::new("loss", 0.1, 1, 0), of_none],
+            params: vec![Param::new("lr", "1")],
+            tags: Vec::new(),
+        };
+        store.log_batch(&id, &batch).expect_err("no such model");
+        let data = store.get_run(&id).expect("there").data;
+        assert_eq!((data.metrics, data.params), (vec![], vec![]));
+        store
+            .log_metric(&id, Metric::new("f1", 0.9, 1, 0))
+            .expect("its key was not kept either");
+    }
+}
