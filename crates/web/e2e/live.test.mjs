@@ -32,7 +32,7 @@ test("twenty seconds of listening: pictures, bars, a timeline, nothing left out"
   await screenshot(page, "live");
   const [download] = await Promise.all([page.waitForEvent("download"), page.click("#live-save")]);
   const lines = readFileSync(await download.path(), "utf8").trim().split("\r\n");
-  assert.match(lines[0], /^heard_at,start_seconds,end_seconds,label,probability$/);
+  assert.match(lines[0], /^heard_at,start_seconds,end_seconds,label,probability,model$/);
   assert.ok(Number(lines.at(-1).split(",")[2]) > 12, `heard until the end: ${lines.at(-1)}`);
   await page.click("#live");
   await page.waitForFunction(() => document.querySelector("#live-status").textContent === "Stopped");
