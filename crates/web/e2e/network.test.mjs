@@ -61,7 +61,7 @@ test("when the network is slower than the sound, nothing piles up: listening beg
   await isSaid(page, "#live-timeline", "The network was too slow");
   await isSaid(page, "#live-status", "Listening");
   await heardAfter(page, (await clock(page)) + 1);
-  assert.match(await page.locator("#live-dropped").innerText(), /left out: the server or the network is slower/);
+  assert.match(await page.locator("#live-dropped").innerText(), /left out: the server or the network did not keep up/);
   await page.context().close();
   line.close();
 });
