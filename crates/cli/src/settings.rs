@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use biophony_audio::{AudioError, FeatureConfig, FeatureScale, FeatureSettings, Reference};
 use biophony_dataset::{AuditConfig, SplitConfig};
-use biophony_model::{ClipShape, GateConfig, TrainingConfig};
+use biophony_model::{ClipShape, FrontEnd, GateConfig, TrainingConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -228,14 +228,56 @@ impl Settings {
     /// Reads a whole table and checks what only shows when values meet.
     fn from_table(table: Table) -> Result<Self, String> {
         let settings = Self::deserialize(Value::Table(table)).map_err(|error| error.to_string())?;
-        settings
+        let features = settings
             .feature_config()
             .map_err(|error| error.to_string())?;
+        let clip = settings.clip.clone();
+        let front = FrontEnd { features, clip };
+        front.check().map_err(|error| error.to_string())?;
+        settings.check_ranges()?;
         settings.train.check().map_err(|error| error.to_string())?;
         settings.deploy.check().map_err(|error| error.to_string())?;
         settings.tracking.check()?;
         settings.run.check()?;
         Ok(settings)
+    }
+
+    /// What no other check looks at.
+    fn check_ranges(&self) -> Result<(), String> {
+        let Self {
+            train,
+            split,
+            audit,
+            evaluate,
+            ..
+        } = self;
+        for (key, value, [least, greatest]) in [
+            ("train.width", train.width, [0.01, 100.0]),
+            ("train.dropout", train.dropout, [0.0, 0.99]),
+            ("split.validation", split.validation, [0.0, 0.9]),
+            ("split.test", split.test, [0.0, 0.9]),
+            ("audit.clipped_fraction", audit.clipped_fraction, [0.0, 1.0]),
+            (
+                "audit.bandwidth_fraction",
+                audit.bandwidth_fraction,
+                [0.0, 1.0],
+            ),
+            ("evaluate.precision", evaluate.precision, [0.0, 1.0]),
+        ] {
+            if !(least..=greatest).contains(&value) {
+                return Err(format!(
+                    "`{key}` is {value}: at least {least} and at most {greatest}"
+                ));
+            }
+        }
+        if split.validation + split.test >= 1.0 {
+            return Err(format!(
+                "`split.validation` and `split.test` are {} together, which leaves nothing to \
+                 train on",
+                split.validation + split.test
+            ));
+        }
+        Ok(())
     }
 
     /// The settings that a model and its figures follow from.

@@ -49,6 +49,21 @@ fn the_nearest_right_one_is_named_once() {
 #[test]
 fn a_wrong_number_is_refused_with_its_key() {
     check_refused(&["train.epochs=0"], &["`train.epochs = 0`"]);
+    // These would only show when a run has begun.
+    check_refused(&["clip.clip_seconds=0"], &["clip_seconds"]);
+    check_refused(&["clip.overlap=1"], &["overlap"]);
+    check_refused(&["train.dropout=1"], &["`train.dropout` is 1"]);
+    check_refused(&["train.width=0"], &["`train.width` is 0"]);
+    check_refused(&["split.test=-1"], &["`split.test` is -1"]);
+    check_refused(
+        &["split.test=0.5", "split.validation=0.5"],
+        &["nothing to train on"],
+    );
+    check_refused(&["evaluate.precision=2"], &["`evaluate.precision` is 2"]);
+    check_refused(
+        &["audit.clipped_fraction=-3"],
+        &["`audit.clipped_fraction` is -3"],
+    );
     check_refused(&["train.epochs=many"], &["train.epochs"]);
     check_refused(&["features.n_mels"], &["section.key=value"]);
     check_refused(&["run.timeout_seconds=-1"], &["run.timeout_seconds", "-1"]);
