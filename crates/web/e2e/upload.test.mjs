@@ -154,6 +154,22 @@ test("waiting files can be cancelled and tried again", async () => {
   await page.context().close();
 });
 
+test("an answer that takes a while is waited for in words, and can be cancelled", async () => {
+  const page = await open();
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.waitForSelector(".answer");
+  await page.route("**/api/v1/classify*", () => undefined); // never answered
+  await page.setInputFiles("#files", clips()[0]);
+  await page.waitForSelector(".sending");
+  assert.equal(await page.locator(".answer").count(), 0, "the answer before is still shown");
+  await page.locator(".sending").getByRole("button", { name: "Cancel" }).click();
+  await page.waitForSelector("text=was cancelled");
+  await page.unroute("**/api/v1/classify*");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.waitForSelector(".answer");
+  await page.context().close();
+});
+
 test("a busy server is asked again", async () => {
   const page = await open();
   let refused = 0;

@@ -38,8 +38,8 @@ function start(): void {
   /** One new sound takes the place of the last answer; many make a table. */
   const ask = (items: Item[]): void => {
     if (items.length === 0) return;
-    if (items.length === 1 && queue.items.length === 1) queue.clear();
-    queue.add(items);
+    if (items.length === 1 && queue.items.length === 1) queue.replace(items);
+    else queue.add(items);
     results.reveal();
   };
 

@@ -99,9 +99,14 @@ export class Queue {
   }
 
   clear(): void {
+    this.replace([]);
+  }
+
+  /** Others in the place of all, without a moment of none. */
+  replace(items: Item[]): void {
     this.cancel();
     this.items.length = 0;
-    this.changed(undefined);
+    this.add(items);
   }
 
   get counts(): { total: number; done: number; failed: number; open: number } {

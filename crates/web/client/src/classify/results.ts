@@ -17,6 +17,8 @@ const COLUMNS: { key: Column; text: string; numeric?: boolean; wideOnly?: boolea
   { key: "duration", text: "Length", numeric: true, wideOnly: true },
   { key: "latency", text: "Answered in", numeric: true, wideOnly: true },
 ];
+/** A single file that is answered sooner than people see a flash shows its answer alone. */
+const SAID_AFTER_MS = 120;
 /** As many answers are soon had again. */
 const CLEARED_AT_ONCE = 4;
 /** As in sound.css: phones show fewer columns. */
@@ -45,6 +47,10 @@ export class Results {
   #open: { item: Item; card: AnswerCard; row?: HTMLTableRowElement } | undefined;
   #table: Table | undefined;
   #pending = false;
+  /** Runs while a single file may still be answered before anything need be said of it. */
+  #patience: ReturnType<typeof setTimeout> | undefined;
+  #patienceWith: Item | undefined;
+  #isToReveal = false;
 
   constructor(readonly host: HTMLElement, readonly live: HTMLElement, readonly queue: () => Queue, readonly remember: (item: Item) => void) {
     narrow.addEventListener("change", () => {
@@ -56,6 +62,7 @@ export class Results {
   /** An item changed, or (without one) the list did. */
   update(item: Item | undefined): void {
     const { items } = this.queue();
+    if (items.length === 1 && this.#isPatientWith(items[0]!)) return;
     this.host.hidden = items.length === 0;
     // What comes back is what matters then: the ways in make room.
     document.body.classList.toggle("answered", items.length > 0);
@@ -66,10 +73,31 @@ export class Results {
       replace(this.host);
     } else if (items.length === 1) this.#single(items[0]!);
     else this.#several(item);
+    if (this.#isToReveal) this.#revealNow();
   }
 
-  /** Brings the results into view, for people who pressed a button above them. */
+  /** Brings the results into view, once there are any, for people who pressed a button above them. */
   reveal(): void {
+    this.#isToReveal = true;
+    if (this.#patience === undefined) this.#revealNow();
+  }
+
+  #isPatientWith(item: Item): boolean {
+    const isAwaited = item.state === "waiting" || item.state === "sending";
+    if (isAwaited && item === this.#patienceWith) return this.#patience !== undefined;
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
+    this.#patienceWith = isAwaited ? item : undefined;
+    if (!isAwaited) return false;
+    this.#patience = setTimeout(() => {
+      this.#patience = undefined;
+      this.update(item);
+    }, SAID_AFTER_MS);
+    return true;
+  }
+
+  #revealNow(): void {
+    this.#isToReveal = false;
     const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
     if (this.host.getBoundingClientRect().top > innerHeight * 0.6) this.host.scrollIntoView({ behavior, block: "start" });
   }
