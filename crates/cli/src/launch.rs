@@ -246,7 +246,10 @@ pub(crate) fn unfinished(home: &Home, name: &str) -> Result<(RunId, Request)> {
     let none = "there is no run that has not come to its end";
     let store = home.existing_pipelines()?.context(none)?;
     let run = match name {
-        "newest" => newest_unfinished(&store)?.context(none)?,
+        "newest" => {
+            let either = [RunState::Failed, RunState::Interrupted];
+            newest_that(&store, &either)?.context(none)?
+        }
         name => name.parse()?,
     };
     let kept = store.run(&run)?.summary.config;
@@ -257,31 +260,40 @@ pub(crate) fn unfinished(home: &Home, name: &str) -> Result<(RunId, Request)> {
 
 /// The run that `biophony train --resume` goes on with. There may be none where only a
 /// training is unfinished, which any run that asks for it goes on with.
+///
+/// # Errors
+///
+/// When nothing was interrupted. A run that failed by itself would most likely fail
+/// again, so that it is gone on with only by name.
 pub(crate) fn resumable(home: &Home, name: &str) -> Result<Option<RunId>> {
     if name != "newest" {
         return Ok(Some(name.parse()?));
     }
-    let newest = match home.existing_pipelines()? {
-        Some(store) => newest_unfinished(&store)?,
-        None => None,
+    let store = home.existing_pipelines()?;
+    let newest = |state| match &store {
+        Some(store) => newest_that(store, &[state]),
+        None => Ok(None),
     };
+    let interrupted = newest(RunState::Interrupted)?;
     let has_checkpoint = || {
         let folders = std::fs::read_dir(home.checkpoints());
         folders.is_ok_and(|mut folders| folders.next().is_some())
     };
-    if newest.is_none() && !has_checkpoint() {
-        bail!("there is no interrupted run to resume");
+    if interrupted.is_none() && !has_checkpoint() {
+        let failed = newest(RunState::Failed)?.map_or_else(String::new, |run| {
+            format!("; run {run} failed, and `--resume {run}` goes on with it all the same")
+        });
+        bail!("there is no interrupted run to resume{failed}");
     }
-    Ok(newest)
+    Ok(interrupted)
 }
 
-/// The newest run that was killed or failed.
-fn newest_unfinished(store: &Store) -> Result<Option<RunId>> {
-    let unfinished = |state| matches!(state, RunState::Failed | RunState::Interrupted);
+/// The newest run of this program's pipeline in one of these states.
+fn newest_that(store: &Store, states: &[RunState]) -> Result<Option<RunId>> {
     let runs = store.runs()?;
     let newest = runs
         .into_iter()
-        .filter(|run| run.pipeline == PIPELINE && unfinished(run.state))
+        .filter(|run| run.pipeline == PIPELINE && states.contains(&run.state))
         .max_by_key(|run| run.started_ms);
     Ok(newest.map(|run| run.id))
 }

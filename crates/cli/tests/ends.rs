@@ -63,6 +63,31 @@ fn a_report_that_cannot_be_laid_out_leaves_a_run_to_be_resumed() {
 }
 
 #[test]
+fn train_resumes_what_was_interrupted_and_not_what_failed_by_itself() {
+    let place = Place::with_collection();
+    let hurried = ["--set", "run.timeout_seconds=0.000001"];
+    place.complaint(1, &[&["train", "clips"][..], &hurried].concat());
+    let runs = || json(&place.expect(0, &["runs", "list", "--json"]));
+    let first = runs()[0]["id"].as_str().unwrap().to_owned();
+    let resume = ["train", "clips", "--resume"];
+    let errors = place.complaint(1, &resume);
+    assert!(errors.contains("no interrupted run"), "{errors}");
+    assert!(errors.contains(&format!("`--resume {first}`")), "{errors}");
+
+    let pipelines = Connection::open(place.path(".biophony/pipeline.db")).unwrap();
+    pipelines
+        .execute("UPDATE runs SET state = 'interrupted'", [])
+        .unwrap();
+    let other = ["train", "clips", "--epochs", "2"];
+    place.complaint(1, &[&other[..], &hurried].concat());
+    place.expect(0, &resume);
+    let states: Vec<_> = (runs().as_array().unwrap().iter())
+        .map(|run| (run["id"] == first.as_str(), run["state"].clone()))
+        .collect();
+    assert_eq!(states, [(false, "failed".into()), (true, "finished".into())]);
+}
+
+#[test]
 fn what_is_put_into_use_has_its_lineage_kept_before() {
     let place = Place::with_collection();
     let refused = [

@@ -205,7 +205,9 @@ fn a_run_is_resumed_from_whatever_folder() {
         ]
         .concat(),
     );
-    let errors = place.complaint(2, &["train", "other", "--resume"]);
+    let runs = json(&place.expect(0, &["runs", "list", "--json"]));
+    let newest = runs[0]["id"].as_str().expect("has a name");
+    let errors = place.complaint(2, &["train", "other", "--resume", newest]);
     assert!(
         errors.contains("moved") && errors.contains("other"),
         "{errors}"

@@ -14,6 +14,7 @@ pub(crate) use step::Kept;
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -175,7 +176,11 @@ impl Pipeline {
         match &outcome {
             Ok(_) => summary.state = RunState::Finished,
             Err(error) => {
-                summary.state = RunState::Failed;
+                // Who wanted the run to end soon broke it off.
+                summary.state = match options.hurry.load(Ordering::Relaxed) {
+                    true => RunState::Interrupted,
+                    false => RunState::Failed,
+                };
                 summary.error = Some(chain(error));
             }
         }

@@ -30,7 +30,8 @@ pub struct RunOptions {
     /// What to do when the run has failed.
     pub on_failure: Vec<Hook>,
     /// Once true, no failed step is tried again, and nobody waits to do so: for
-    /// whoever wants the run to end soon.
+    /// whoever wants the run to end soon. If it ends without all its outputs then, it
+    /// was interrupted and has not failed.
     pub hurry: Arc<AtomicBool>,
     /// Who hears of the run.
     pub observer: Arc<dyn RunObserver>,

@@ -84,9 +84,9 @@ pub enum RunState {
     Running,
     /// Every step has its outputs.
     Finished,
-    /// A step failed.
+    /// A step failed, or what follows the steps; it can be resumed.
     Failed,
-    /// Its process died; it can be resumed.
+    /// Its process died, or it was told to hurry and ended early; it can be resumed.
     Interrupted,
 }
 

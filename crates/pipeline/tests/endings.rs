@@ -56,8 +56,11 @@ fn nobody_waits_to_try_again_when_the_run_is_to_end() {
         });
         Err::<Json<i64>, BoxError>("on purpose".into())
     });
-    let (_, error) = failure(pipeline.run(&bench.store(), &options));
+    let (run, error) = failure(pipeline.run(&bench.store(), &options));
     assert!(error.ends_with("on purpose"), "{error}");
+    let run = bench.store().run(&run.parse().expect("is a run"));
+    let state = run.expect("is there").summary.state;
+    assert_eq!(state, RunState::Interrupted, "it did not fail by itself");
 }
 
 #[test]
