@@ -117,9 +117,8 @@ impl Home {
         let models = self.root.join("models");
         let lay_out = || -> std::io::Result<()> {
             std::fs::create_dir_all(&models)?;
-            let scratch = tempfile::Builder::new()
-                .prefix(&format!(".{name}.new-"))
-                .tempdir_in(&models)?;
+            let prefix = format!(".{name}.new-");
+            let scratch = to_stay(0o777).prefix(&prefix).tempdir_in(&models)?;
             for entry in std::fs::read_dir(bundle)? {
                 let entry = entry?;
                 let copy = scratch.path().join(entry.file_name());
@@ -128,7 +127,6 @@ impl Home {
             if target.exists() {
                 std::fs::remove_dir_all(&target)?;
             }
-            readable_by_all(scratch.path())?;
             std::fs::rename(scratch.keep(), &target)
         };
         lay_out().with_context(|| format!("cannot lay out `{}`", target.display()))?;
@@ -170,14 +168,19 @@ impl Home {
     }
 }
 
-/// Temporary folders are made for one user alone; this one stays.
-fn readable_by_all(folder: &Path) -> std::io::Result<()> {
+/// Makes what is temporary only until it is complete and moved into its place: whoever
+/// the user's umask lets read it may, where temporary files are for one user alone.
+/// `mode` is that before the umask: 0o777 for a folder, 0o666 for a file.
+pub(crate) fn to_stay<'a, 'b>(mode: u32) -> tempfile::Builder<'a, 'b> {
+    let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+        builder.permissions(std::fs::Permissions::from_mode(mode));
     }
-    Ok(())
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder
 }
 
 #[cfg(test)]

@@ -214,6 +214,35 @@ fn a_run_is_resumed_from_whatever_folder() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_run_leaves_may_be_read_by_whom_the_umask_lets() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = Place::with_collection();
+    let umasked = "umask 026; exec \"$0\" train clips --epochs 1";
+    let output = std::process::Command::new("sh")
+        .args(["-c", umasked])
+        .arg(assert_cmd::cargo::cargo_bin!("biophony"))
+        .current_dir(place.path("."))
+        .output()
+        .expect("there is a shell");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let runs = json(&place.expect(0, &["runs", "list", "--json"]));
+    let name = runs[0]["id"].as_str().expect("has a name");
+    for (path, expected) in [
+        (format!("runs/{name}/report.html"), 0o640),
+        (format!("runs/{name}/metrics.json"), 0o640),
+        (format!("models/{name}"), 0o751),
+        (format!("models/{name}/bundle.json"), 0o640),
+    ] {
+        let metadata = place.path(".biophony").join(&path).metadata();
+        let mode = metadata.expect("is there").permissions().mode() & 0o777;
+        assert_eq!(mode, expected, "{path} has {mode:o}");
+    }
+}
+
 #[test]
 fn a_model_that_fails_the_gate_is_kept_as_a_run_and_not_put_into_use() {
     let place = Place::with_collection();

@@ -13,6 +13,8 @@ use biophony_model::bootstrap::Interval;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::home::to_stay;
+
 /// A clip's prediction, as a line of `predictions.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct PredictionRow {
@@ -173,7 +175,8 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> 
         _ => Path::new("."),
     };
     let cannot_write = || format!("cannot write `{}`", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(cannot_write)?;
+    let made = to_stay(0o666).tempfile_in(folder);
+    let mut file = made.with_context(cannot_write)?;
     file.write_all(bytes).with_context(cannot_write)?;
     file.as_file().sync_all().with_context(cannot_write)?;
     file.persist(path).with_context(cannot_write)?;
@@ -191,6 +194,19 @@ mod tests {
         let path = folder.path().join("file");
         write(&path).unwrap();
         std::fs::read_to_string(path).unwrap()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_may_be_read_by_whom_the_umask_lets() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let [ours, usual] = ["ours", "usual"].map(|name| folder.path().join(name));
+        write_atomically(&ours, b"figures").unwrap();
+        std::fs::write(&usual, b"figures").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&usual));
     }
 
     #[test]
