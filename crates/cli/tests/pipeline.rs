@@ -293,6 +293,27 @@ fn a_champion_that_cannot_be_compared_with_stays() {
 }
 
 #[test]
+fn a_comparison_on_too_few_recordings_leaves_the_champion_in_its_place() {
+    let place = Place::with_collection();
+    states(&place, &[]);
+    let first = champion(&place);
+    // Another split: most that is tested now was trained on before.
+    let reseeded = ["--set", "split.seed=2"];
+    states(&place, &reseeded);
+    assert_eq!(champion(&place), first);
+    let log = place.expect(0, &["runs", "logs", "newest", "deploy"]);
+    assert!(
+        log.contains("fails: new to both models: 1 of the 5"),
+        "{log}"
+    );
+    assert!(log.contains("`deploy.min_unseen="), "{log}");
+    let any = ["--set", "deploy.min_unseen=1"];
+    states(&place, &[&reseeded[..], &any].concat());
+    let log = place.expect(0, &["runs", "logs", "newest", "deploy"]);
+    assert!(log.contains("clips that are new to both"), "{log}");
+}
+
+#[test]
 fn a_run_that_failed_says_how_to_go_on_and_may_be_given_more_time() {
     let place = Place::with_collection();
     let hurried = [

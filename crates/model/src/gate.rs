@@ -15,6 +15,9 @@ use crate::error::ModelError;
 use crate::evaluate::Evaluation;
 use crate::metrics::{AveragedScores, ConfusionMatrix, best_class};
 
+/// The criterion of a comparison that rests on too few recordings.
+pub const MIN_UNSEEN: &str = "min_unseen";
+
 /// What a model has to fulfil. The defaults ask only that it is not clearly
 /// worse than the champion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,11 @@ pub struct GateConfig {
     /// The greatest probability that the model is worse than the champion, by
     /// a paired bootstrap of the difference in macro-F1; 1 for any.
     pub max_champion_risk: f64,
+    /// On how many independent groups of clips that comparison has to rest, or on all
+    /// that the new model was tested on where these are fewer. With two mistakes more
+    /// than the champion, a model is worse with a probability of about 0.9, however many
+    /// the clips: 20 are needed to notice that one makes a mistake more in ten.
+    pub min_unseen: usize,
 }
 
 impl Default for GateConfig {
@@ -44,6 +52,7 @@ impl Default for GateConfig {
             max_calibration_error: 1.0,
             max_latency_ms: 0.0,
             max_champion_risk: 0.9,
+            min_unseen: 20,
         }
     }
 }
@@ -229,7 +238,7 @@ pub fn decide(
     checks.extend(
         champion
             .as_ref()
-            .and_then(|champion| rivalry(config, champion)),
+            .and_then(|champion| rivalry(config, evaluation, champion)),
     );
     GateDecision {
         accepted: checks.iter().all(|check| check.holds),
@@ -238,18 +247,35 @@ pub fn decide(
     }
 }
 
-fn rivalry(config: &GateConfig, champion: &PairedComparison) -> Option<GateCheck> {
+fn rivalry(
+    config: &GateConfig,
+    evaluation: &Evaluation,
+    champion: &PairedComparison,
+) -> Option<GateCheck> {
     if config.max_champion_risk >= 1.0 {
         return None;
+    }
+    let n_tested = evaluation.n_groups.unwrap_or(evaluation.n_clips);
+    let wanted = config.min_unseen.min(n_tested);
+    if champion.n_groups < wanted {
+        return Some(GateCheck {
+            criterion: MIN_UNSEEN.to_owned(),
+            holds: false,
+            reason: format!(
+                "new to both models: {} of the {n_tested} independent recordings tested here, at least {wanted} are wanted; too few to show that the new model is not worse, so that the champion stays",
+                champion.n_groups
+            ),
+        });
     }
     Some(GateCheck {
         criterion: "max_champion_risk".to_owned(),
         holds: champion.probability_worse <= config.max_champion_risk,
         reason: format!(
-            "macro-F1 is {:.3}, the champion's {:.3} on the same {} clips: worse with probability {:.2}, at most {} is wanted",
+            "macro-F1 is {:.3}, the champion's {:.3} on the same {} clips that are new to both ({} independent): worse with probability {:.2}, at most {} is wanted",
             champion.macro_f1,
             champion.champion_macro_f1,
             champion.n_clips,
+            champion.n_groups,
             champion.probability_worse,
             config.max_champion_risk
         ),
@@ -393,6 +419,30 @@ mod tests {
             "max_latency_ms",
         );
         check_refused(GateConfig::default(), "max_champion_risk");
+    }
+
+    #[test]
+    fn a_comparison_on_too_few_clips_leaves_the_champion_in_its_place() {
+        // Three of 40 were seen by neither, and the new model is right about more of them.
+        let few = compared(&[0, 1, 0], &[0, 0, 1]);
+        assert!(few.probability_worse < 0.5);
+        let config = GateConfig::default();
+        let decision = decide(&config, &evaluation(0), 5.0, Some(few.clone()));
+        assert!(!decision.accepted);
+        assert_eq!(decision.checks[0].criterion, MIN_UNSEEN);
+        let reason = &decision.checks[0].reason;
+        assert!(reason.contains("3 of the 40"), "{reason}");
+        let any = GateConfig {
+            min_unseen: 3,
+            ..config.clone()
+        };
+        assert!(decide(&any, &evaluation(0), 5.0, Some(few.clone())).accepted);
+        // All that a small collection has to test on are enough.
+        let small = Evaluation {
+            n_groups: Some(3),
+            ..evaluation(0)
+        };
+        assert!(decide(&config, &small, 5.0, Some(few)).accepted);
     }
 
     #[test]

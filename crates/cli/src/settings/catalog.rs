@@ -352,6 +352,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "The greatest probability, by a paired bootstrap on the same recordings, that it is worse than the model in use; 1 for any.",
     ),
     value(
+        "deploy.min_unseen",
+        "On how many independent recordings that neither of the two was trained on this has to rest, or on all that are tested where these are fewer; with less the model in use stays.",
+    ),
+    value(
         "run.retries",
         "How often a step of the pipeline that failed is tried again.",
     ),

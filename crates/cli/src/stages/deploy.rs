@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use biophony_audio::{Clip, DecodeLimits, decode_file};
 use biophony_dataset::Dataset;
 use biophony_model::bootstrap::BootstrapConfig;
-use biophony_model::gate::GateCheck;
+use biophony_model::gate::{GateCheck, MIN_UNSEEN};
 use biophony_model::{Bundle, GateDecision, PairedComparison, Predictor, compare, decide};
 use biophony_pipeline::{
     BoxError, ContentHash, Folder, Json, Output, OutputRecord, Pipeline, StepContext, Store,
@@ -194,8 +194,9 @@ impl Gate {
         })
     }
 
-    /// What follows where the champion could not be compared with. One that cannot be
-    /// read is no reason to be without a model for ever: the other criteria decide.
+    /// What follows where the champion could not be compared with, or on too little.
+    /// One that cannot be read is no reason to be without a model for ever: the other
+    /// criteria decide.
     fn without_comparison(&self, decision: &mut GateDecision, rival: &Champion) {
         let risk = "max_champion_risk";
         let name = &rival.name;
@@ -209,6 +210,14 @@ impl Gate {
                 "the champion {name} was trained on every recording tested here, or they have changed, so that nothing shows that the new model is not worse; `deploy.max_champion_risk=1` puts it into use all the same"
             );
             add_check(decision, risk, false, reason);
+        }
+        let n_unseen = decision.champion.as_ref().map_or(0, |one| one.n_groups);
+        for check in &mut decision.checks {
+            if check.criterion == MIN_UNSEEN {
+                check.reason.push_str(&format!(
+                    "; `deploy.min_unseen={n_unseen}` lets these decide"
+                ));
+            }
         }
     }
 
