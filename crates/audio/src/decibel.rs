@@ -28,7 +28,7 @@ impl Default for Reference {
 
 /// A number, or the word "max".
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "neither a number nor \"max\"")]
 enum WrittenReference {
     Number(f32),
     Word(String),

@@ -163,7 +163,7 @@ pub enum AudioError {
     },
 
     /// A setting lies outside the range that makes sense for it.
-    #[error("`{field}` is {value}, outside {min} to {max}")]
+    #[error("`{field}` is {value}, {}", range(*.min, *.max))]
     SettingOutOfRange {
         /// The setting's name.
         field: &'static str,
@@ -201,4 +201,16 @@ pub enum AudioError {
         /// The end of the highest band, in hertz.
         fmax: f32,
     },
+}
+
+/// Where a value is not that is outside of `min` to `max`.
+fn range(min: f64, max: f64) -> String {
+    let number = |value: f64| match value.abs() {
+        size if size != 0.0 && !(1e-4..1e7).contains(&size) => format!("{value:e}"),
+        _ => value.to_string(),
+    };
+    match max == f64::MAX {
+        true => format!("not a number from {} on", number(min)),
+        false => format!("outside {} to {}", number(min), number(max)),
+    }
 }

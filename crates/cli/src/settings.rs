@@ -18,6 +18,7 @@ use toml::{Table, Value};
 mod catalog;
 mod nearest;
 mod sources;
+mod wording;
 
 pub(crate) use catalog::{SETTINGS, Setting};
 pub(crate) use sources::{SettingsError, Sources};

@@ -154,7 +154,14 @@ impl AugmentConfig {
             ("augment.background_snr_db", self.background_snr_db),
         ] {
             check_range(field, least, [-60.0, 120.0])?;
-            check_range(field, greatest, [least, 120.0])?;
+            check_range(field, greatest, [-60.0, 120.0])?;
+            if least > greatest {
+                return Err(ModelError::InvalidSetting {
+                    field,
+                    value: format!("[{least}, {greatest}]"),
+                    reason: "the least comes first, and then the greatest".to_owned(),
+                });
+            }
         }
         Ok(())
     }

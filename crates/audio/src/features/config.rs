@@ -350,7 +350,7 @@ mod optional_number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
     #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "neither a number nor \"none\"")]
     enum Written {
         Number(f32),
         Word(String),
@@ -402,6 +402,7 @@ mod tests {
             r#"{"win_length": 2000}"#,
             "`win_length` is 2000, longer than `n_fft` = 1024",
         );
+        check_error(r#"{"fmin": -1}"#, "`fmin` is -1, not a number from 0 on");
         check_error(r#"{"hop_length": 0}"#, "`hop_length` is 0, outside 1 to");
         check_error(
             r#"{"n_fft": 4000000}"#,

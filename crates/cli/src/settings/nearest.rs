@@ -2,8 +2,21 @@
 
 use super::{SETTINGS, variable_name};
 
+/// The word that was meant: one in which the given one is, or else the one that is
+/// written most alike.
+///
+/// By its letters `f1` is near to no figure at all.
+pub(super) fn nearest_choice(given: &str, choices: &[&str]) -> Option<String> {
+    let given = given.to_lowercase();
+    let within = |choice: &&str| Likeness::of(&given, choice);
+    let named_so = choices.iter().filter(|choice| within(choice).is_some());
+    let best = named_so.min_by_key(|choice| within(choice));
+    let alike = || nearest(&given, choices.iter().map(|&choice| choice.to_owned()));
+    best.map(|&choice| choice.to_owned()).or_else(alike)
+}
+
 /// The candidate that is written most alike, if any is near.
-pub(super) fn nearest(given: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+fn nearest(given: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     candidates
         .map(|candidate| (strsim::jaro_winkler(given, &candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
@@ -98,6 +111,16 @@ mod tests {
         check("train.warmpu", "train.warmup");
         check("trian.epochs", "train.epochs");
         assert_eq!(nearest_key("zzz"), None);
+    }
+
+    #[test]
+    fn a_word_is_known_by_a_part_of_it() {
+        let meant = |given| nearest_choice(given, &["last", "macro_f1", "accuracy", "loss"]);
+        assert_eq!(meant("f1").as_deref(), Some("macro_f1"));
+        assert_eq!(meant("Macro-F1").as_deref(), Some("macro_f1"));
+        assert_eq!(meant("acc").as_deref(), Some("accuracy"));
+        assert_eq!(meant("lots"), Some("loss".to_owned()));
+        assert_eq!(meant("zzz"), None);
     }
 
     #[test]

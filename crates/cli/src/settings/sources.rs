@@ -1,11 +1,13 @@
 //! Where settings come from, and what is said of those that are wrong.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-use super::nearest::{nearest, nearest_key, nearest_variable};
+use super::nearest::{nearest_choice, nearest_key, nearest_variable};
+use super::wording::in_words;
 use super::{SETTINGS, Settings, is_web_address, variable_name};
 use crate::tracking::destination::split_credentials;
 
@@ -34,6 +36,9 @@ pub(crate) enum SettingsError {
 
     #[error("`--set {0}`: write it as `section.key=value`")]
     NotAnAssignment(String),
+
+    #[error("there is no settings file `{path}`")]
+    NoFile { path: PathBuf },
 
     #[error("`{path}` is not valid TOML: {reason}")]
     NotToml { path: PathBuf, reason: String },
@@ -95,8 +100,17 @@ impl Settings {
 }
 
 fn from_file(path: &Path, assignments: &mut Vec<Assignment>) -> Result<()> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the settings file `{}`", path.display()))?;
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let path = path.to_owned();
+            return Err(SettingsError::NoFile { path }.into());
+        }
+        Err(error) => {
+            let what = format!("cannot read the settings file `{}`", path.display());
+            return Err(error).context(what);
+        }
+    };
     let table: Table = toml::from_str(&text).map_err(|error| SettingsError::NotToml {
         path: path.to_owned(),
         reason: error.to_string().trim().to_owned(),
@@ -241,19 +255,22 @@ fn insert(table: &mut Table, assignment: &Assignment) {
 }
 
 fn bad_value(assignment: &Assignment, reason: &str) -> SettingsError {
-    let choices = SETTINGS
+    let setting = SETTINGS
         .iter()
-        .find(|setting| setting.key == assignment.key)
-        .map_or(&[][..], |setting| setting.choices);
-    let given = assignment.value.as_str().unwrap_or_default();
-    let nearest = nearest(given, choices.iter().map(|&choice| choice.to_owned()));
+        .find(|setting| setting.key == assignment.key);
+    let reason = in_words(setting, reason);
+    let choices = setting.map_or(&[][..], |setting| setting.choices);
+    let nearest = match assignment.value.as_str() {
+        // Some reasons name it already.
+        Some(given) if !reason.contains("did you mean") => nearest_choice(given, choices),
+        _ => None,
+    };
     SettingsError::BadValue {
         origin: assignment.origin.clone(),
         key: assignment.key.clone(),
         value: assignment.value.to_string(),
-        // Some reasons name it already.
-        nearest: nearest.filter(|_| !reason.contains("did you mean")),
-        reason: first_line(reason),
+        nearest,
+        reason,
     }
 }
 

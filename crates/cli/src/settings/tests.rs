@@ -64,10 +64,46 @@ fn a_wrong_number_is_refused_with_its_key() {
         &["audit.clipped_fraction=-3"],
         &["`audit.clipped_fraction` is -3"],
     );
-    check_refused(&["train.epochs=many"], &["train.epochs"]);
     check_refused(&["features.n_mels"], &["section.key=value"]);
     check_refused(&["run.timeout_seconds=-1"], &["run.timeout_seconds", "-1"]);
     check_refused(&["run.backoff_seconds=nan"], &["run.backoff_seconds"]);
+}
+
+#[test]
+fn what_a_setting_takes_is_said_in_words() {
+    for (flag, expected) in [
+        ("train.epochs=many", "it takes a whole number, 0 or more"),
+        ("train.epochs=2.5", "it takes a whole number, 0 or more"),
+        ("train.seed=-1", "it takes a whole number, 0 or more"),
+        (
+            "features.sample_rate=0",
+            "it takes a whole number, 1 or more",
+        ),
+        ("train.learning_rate=slow", "it takes a number"),
+        ("features.center=yes", "it takes `true` or `false`"),
+        ("run.on_success=1", "it takes a text"),
+        ("train.augment.noise_snr_db=5", "it takes two numbers"),
+        ("train.augment.noise_snr_db=[5]", "it takes two numbers"),
+        ("train.augment.noise_snr_db=[40,5]", "the least comes first"),
+        ("train.optimizer=3", "it takes `adamw`, `adam` or `sgd`"),
+        ("train.monitor=f1", "did you mean `macro_f1`?"),
+        ("features.scale.ref=true", "neither a number nor \"max\""),
+        ("features.fmin=-1", "`fmin` is -1, not a number from 0 on"),
+    ] {
+        check_refused(&[flag], &[expected]);
+    }
+    // No setting answers with a type of this program.
+    for setting in SETTINGS {
+        for wrong in ["zzz", "-1", "1.5", "true", "[1]"] {
+            let flag = format!("{}={wrong}", setting.key);
+            if let Err(error) = with_flags(&[&flag]) {
+                let message = error.to_string();
+                for word in ["expected", "variant", "invalid type"] {
+                    assert!(!message.contains(word), "`{message}`");
+                }
+            }
+        }
+    }
 }
 
 #[test]

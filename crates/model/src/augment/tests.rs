@@ -181,7 +181,10 @@ fn settings_out_of_range_are_named() {
     named(only(|c| c.pace_factor = 0.5), "pace_factor");
     named(only(|c| c.pitch_share = 1.5), "pitch_share");
     named(only(|c| c.mixup_alpha = f64::NAN), "mixup_alpha");
-    named(only(|c| c.noise_snr_db = [20.0, 10.0]), "noise_snr_db");
+    named(
+        only(|c| c.noise_snr_db = [20.0, 10.0]),
+        "`augment.noise_snr_db` is [20, 10]: the least comes first",
+    );
     named(
         only(|c| c.background_snr_db = [f64::INFINITY; 2]),
         "background_snr_db",
