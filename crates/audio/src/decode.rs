@@ -130,25 +130,48 @@ impl Container {
 /// When the file cannot be read, is no known audio, is damaged before its first
 /// sample, or exceeds the limits.
 pub fn decode_file(path: &Path, limits: &DecodeLimits) -> Result<Decoded, AudioError> {
+    decode_bytes(read_file(path, limits)?, path, limits)
+}
+
+/// Reads the bytes of a sound file, for [`decode_bytes`].
+///
+/// Only of what is a file: reading a pipe would wait for its writer, perhaps for ever.
+///
+/// # Errors
+///
+/// When it is no file, cannot be read, or is larger than the limits allow.
+pub fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, AudioError> {
     let failed = |source| AudioError::Read {
         path: path.to_path_buf(),
         source,
     };
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        let (kind, what) = match metadata.is_dir() {
+            true => (io::ErrorKind::IsADirectory, "a folder"),
+            false => (io::ErrorKind::InvalidInput, "a pipe or a device"),
+        };
+        return Err(failed(io::Error::new(
+            kind,
+            format!("it is {what}, not a file"),
+        )));
+    }
+    if metadata.len() > limits.max_bytes {
+        return Err(AudioError::TooManyBytes {
+            path: path.to_path_buf(),
+            bytes: metadata.len(),
+            max_bytes: limits.max_bytes,
+        });
+    }
     let file = File::open(path).map_err(failed)?;
-    let bytes = read_limited(file, path, limits).map_err(failed)?;
-    decode_bytes(bytes, path, limits)
+    read_limited(file, limits).map_err(failed)
 }
 
 /// Reads up to one byte more than is allowed, which is enough to refuse a file
 /// without believing what the system says about its size.
-fn read_limited(file: File, path: &Path, limits: &DecodeLimits) -> io::Result<Vec<u8>> {
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        let reason = format!("`{}` is a folder", path.display());
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, reason));
-    }
+fn read_limited(file: File, limits: &DecodeLimits) -> io::Result<Vec<u8>> {
     let most = limits.max_bytes.saturating_add(1);
-    let expected = usize::try_from(metadata.len().min(most)).unwrap_or(0);
+    let expected = usize::try_from(file.metadata()?.len().min(most)).unwrap_or(0);
     // One byte to spare, so that the end is found without growing.
     let mut bytes = Vec::with_capacity(expected.saturating_add(1));
     file.take(most).read_to_end(&mut bytes)?;

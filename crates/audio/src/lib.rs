@@ -20,7 +20,7 @@ mod stft;
 pub use clip::{Clip, SampleRate, Seconds};
 pub use decibel::{Reference, power_to_db};
 pub use decode::{
-    Container, DecodeLimits, Decoded, SourceFormat, decode_bytes, decode_file, sniff,
+    Container, DecodeLimits, Decoded, SourceFormat, decode_bytes, decode_file, read_file, sniff,
 };
 pub use error::AudioError;
 pub use features::{

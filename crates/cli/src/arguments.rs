@@ -432,7 +432,7 @@ pub(crate) struct ClassifyArguments {
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Accept an answer only from this probability on [default: what the model was given]
-    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability, allow_negative_numbers = true)]
     pub(crate) threshold: Option<f32>,
     /// How many classes to show for each file
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -445,10 +445,11 @@ pub(crate) struct ClassifyArguments {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct TableFormat {
-    /// Print JSON
+    /// Print JSON; a file that could not be read is there with its `error`
     #[arg(long)]
     pub(crate) json: bool,
-    /// Print CSV: path,label,probability,accepted and one column per class
+    /// Print CSV: path,label,probability,accepted, one column per class, and warnings; a file that
+    /// could not be read has no row
     #[arg(long)]
     pub(crate) csv: bool,
 }
@@ -502,16 +503,16 @@ pub(crate) struct FeaturesArguments {
     #[arg(long, value_name = "N")]
     pub(crate) n_mels: Option<usize>,
     /// Lower edge of the lowest band, in hertz
-    #[arg(long, value_name = "HZ")]
+    #[arg(long, value_name = "HZ", allow_negative_numbers = true)]
     pub(crate) fmin: Option<f32>,
     /// Upper edge of the highest band, in hertz [default: the setting, at most half the rate]
-    #[arg(long, value_name = "HZ")]
+    #[arg(long, value_name = "HZ", allow_negative_numbers = true)]
     pub(crate) fmax: Option<f32>,
     /// Linear power, or decibels against 1.0 [default: the setting, but always against 1.0]
     #[arg(long, value_enum)]
     pub(crate) scale: Option<ScaleArgument>,
     /// Decibels kept below the loudest value, or `none` for all (librosa's None)
-    #[arg(long, value_name = "DB|none")]
+    #[arg(long, value_name = "DB|none", allow_negative_numbers = true)]
     pub(crate) top_db: Option<TopDbArgument>,
 }
 

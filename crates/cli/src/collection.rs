@@ -3,14 +3,18 @@
 //! How it becomes features and is divided lives in [`crate::stages`].
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use biophony_dataset::{Audit, Dataset, Recording, Usable, audit, read_manifest, scan};
+use biophony_dataset::{
+    Audit, Dataset, DatasetError, Recording, Usable, audit, read_manifest, scan,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::UsageError;
 use crate::arguments::CollectionArguments;
+use crate::commands::chain;
 use crate::progress::Bar;
 use crate::settings::Settings;
 
@@ -100,18 +104,39 @@ pub(crate) fn name_of(root: &Path) -> String {
     )
 }
 
+/// Makes sure that there is something to tell apart, before hours of work are done.
+///
+/// # Errors
+///
+/// A [`UsageError`] names the class, if all recordings are of one.
+pub(crate) fn require_classes(
+    arguments: &CollectionArguments,
+    dataset: &Dataset,
+) -> Result<(), UsageError> {
+    let [label] = &dataset.labels()[..] else {
+        return Ok(());
+    };
+    let named = arguments.folder.as_ref().or(arguments.manifest.as_ref());
+    Err(UsageError(format!(
+        "`{}` has one class only, `{label}`; a classifier needs at least two",
+        named.unwrap_or(&dataset.root).display()
+    )))
+}
+
 /// Makes sure that a manifest says of each recording which fold it is in, before
 /// hours of work are done that need it.
 ///
 /// # Errors
 ///
 /// A [`UsageError`] names the manifest and the column to add or to fill in.
-pub(crate) fn require_folds(arguments: &CollectionArguments) -> Result<()> {
+pub(crate) fn require_folds(
+    arguments: &CollectionArguments,
+    dataset: &Dataset,
+) -> Result<(), UsageError> {
     let (Some(manifest), None) = (&arguments.manifest, &arguments.folder) else {
         let reason = "`--folds manifest` goes with `--manifest FILE`, whose column `fold` says which fold each recording is in; `--folds 5` divides a folder";
-        return Err(UsageError(reason.to_owned()).into());
+        return Err(UsageError(reason.to_owned()));
     };
-    let dataset = read_manifest(manifest)?;
     let without = |recording: &&Recording| recording.fold.is_none();
     let n_without = dataset.recordings.iter().filter(without).count();
     let folds: BTreeSet<_> = dataset.recordings.iter().map(|one| &one.fold).collect();
@@ -128,18 +153,29 @@ pub(crate) fn require_folds(arguments: &CollectionArguments) -> Result<()> {
         }
         None => return Ok(()),
     };
-    let reason = format!(
+    Err(UsageError(format!(
         "`--folds manifest`: `{}` {problem}, or let `--folds 5` divide the recordings",
         manifest.display()
-    );
-    Err(UsageError(reason).into())
+    )))
 }
 
 /// The recordings that the command line names.
+///
+/// # Errors
+///
+/// A [`UsageError`] when what is named is not there or is not what it has to be; another
+/// when it cannot be read.
 pub(crate) fn list(arguments: &CollectionArguments) -> Result<Dataset> {
-    match (&arguments.folder, &arguments.manifest) {
-        (Some(folder), _) => Ok(scan(folder)?),
-        (None, Some(manifest)) => Ok(read_manifest(manifest)?),
+    let listed = match (&arguments.folder, &arguments.manifest) {
+        (Some(folder), _) => scan(folder),
+        (None, Some(manifest)) => read_manifest(manifest),
         (None, None) => bail!("name a folder, or a table with `--manifest`"),
-    }
+    };
+    listed.map_err(|error| match &error {
+        DatasetError::ReadFolder { .. } => error.into(),
+        DatasetError::ReadManifest { source, .. } if source.kind() != ErrorKind::NotFound => {
+            error.into()
+        }
+        _ => UsageError(chain(&error)).into(),
+    })
 }

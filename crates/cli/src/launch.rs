@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
+use biophony_dataset::Dataset;
 use biophony_pipeline::{
     BoxError, Conclusion, FinishedRun, Folder, Hook, Level, LogLine, OutputRecord, PipelineError,
     Reuse, RunId, RunObserver, RunOptions, RunState, StepRecord, StepState, Store,
@@ -13,9 +14,10 @@ use biophony_tracking::{LoggedModel, RunStatus, Tag};
 
 use crate::UsageError;
 use crate::arguments::FoldsArgument;
-use crate::collection::require_folds;
+use crate::collection::{list, require_classes, require_folds};
 use crate::home::Home;
 use crate::progress::note;
+use crate::report::figure_lines;
 use crate::settings::RunSettings;
 use crate::stages::watch::Interrupt;
 use crate::stages::{Deployment, Judged, PIPELINE, Request, Stages, assemble};
@@ -42,8 +44,10 @@ pub(crate) struct Finished {
 /// end.
 pub(crate) fn launch(home: &Home, request: &Request, resumed: Option<RunId>) -> Result<Finished> {
     let hooks = Hooks::of(&request.settings.run)?;
+    let dataset = list(&request.collection)?;
+    require_classes(&request.collection, &dataset)?;
     if request.folds == Some(FoldsArgument::Manifest) {
-        require_folds(&request.collection)?;
+        require_folds(&request.collection, &dataset)?;
     }
     let store = home.pipelines()?;
     let tracking = Tracking::open(home, &request.settings.tracking)?;
@@ -56,6 +60,7 @@ pub(crate) fn launch(home: &Home, request: &Request, resumed: Option<RunId>) -> 
     let launch = Launch {
         home,
         request,
+        dataset,
         store,
         tracking,
         recorder,
@@ -76,6 +81,8 @@ pub(crate) fn launch(home: &Home, request: &Request, resumed: Option<RunId>) -> 
 struct Launch<'a> {
     home: &'a Home,
     request: &'a Request,
+    /// The recordings as they were listed when the run began.
+    dataset: Dataset,
     store: Store,
     tracking: Tracking,
     recorder: Arc<Recorder>,
@@ -102,7 +109,14 @@ impl Launch<'_> {
         };
         for _ in 0..MAX_DECISIONS {
             let watched = (&self.recorder, &self.interrupt);
-            let stages = assemble(request, self.home, (store, &self.tracking), watched)?;
+            let dataset = self.dataset.clone();
+            let stages = assemble(
+                request,
+                dataset,
+                self.home,
+                (store, &self.tracking),
+                watched,
+            )?;
             let conclude = |run: &FinishedRun| self.conclude(run, &stages).map_err(BoxError::from);
             let (run, conclusion) = match &resumed {
                 Some(run) => (stages.pipeline).resume_then(store, run, &options, conclude)?,
@@ -384,24 +398,7 @@ impl Finished {
             interrupted,
             ..
         } = &self.judged;
-        let figure = |name: &str, value: f64| {
-            let interval = evaluation.intervals.get(name);
-            interval.map_or_else(
-                || format!("{value:.3}"),
-                |interval| {
-                    format!(
-                        "{value:.3}  (95 %: {:.3} to {:.3})",
-                        interval.low, interval.high
-                    )
-                },
-            )
-        };
-        let mut text = format!(
-            "\n  accuracy           {}\n  macro-F1           {}\n  balanced accuracy  {}\n",
-            figure("accuracy", evaluation.accuracy),
-            figure("macro_f1", evaluation.macro_f1),
-            figure("balanced_accuracy", evaluation.balanced_accuracy),
-        );
+        let mut text = format!("\n{}", figure_lines(evaluation));
         if let Some(naive) = naive {
             text.push_str(&format!(
                 "\n  A random split, which lets copies leak, would have said accuracy {:.3}, macro-F1 {:.3}.\n",

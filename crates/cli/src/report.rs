@@ -21,6 +21,8 @@ pub(crate) use exports::{
     write_metrics_json, write_per_class_csv, write_predictions_csv,
 };
 
+pub(crate) use wording::figure_lines;
+
 mod chart;
 mod confusion;
 mod curves;

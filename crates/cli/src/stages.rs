@@ -30,12 +30,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use biophony_dataset::Dataset;
 use biophony_model::FrontEnd;
 use biophony_pipeline::{Folder, Json, Output, Pipeline, StepBuilder, Store};
 use serde_json::{Value, json};
 
 use crate::arguments::{CollectionArguments, FoldsArgument};
-use crate::collection::list;
 use crate::home::Home;
 use crate::reviewed::Reviewed;
 use crate::settings::{RunSettings, Settings};
@@ -114,9 +114,10 @@ pub(crate) fn absolute(path: &Option<PathBuf>) -> Option<PathBuf> {
     Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
 }
 
-/// Lists the recordings and joins the steps; nothing is decoded yet.
+/// Joins the steps for the recordings that were listed; nothing is decoded yet.
 pub(crate) fn assemble(
     request: &Request,
+    mut dataset: Dataset,
     home: &Home,
     (store, tracking): (&Store, &Tracking),
     (recorder, interrupt): (&Arc<Recorder>, &Interrupt),
@@ -126,7 +127,6 @@ pub(crate) fn assemble(
         features: settings.feature_config()?,
         clip: settings.clip.clone(),
     });
-    let mut dataset = list(&request.collection)?;
     let reviewed = match settings.data.reviewed {
         true => Reviewed::add(&mut dataset, &home.reviewed())?,
         false => Reviewed::default(),

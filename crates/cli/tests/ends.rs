@@ -84,7 +84,10 @@ fn train_resumes_what_was_interrupted_and_not_what_failed_by_itself() {
     let states: Vec<_> = (runs().as_array().unwrap().iter())
         .map(|run| (run["id"] == first.as_str(), run["state"].clone()))
         .collect();
-    assert_eq!(states, [(false, "failed".into()), (true, "finished".into())]);
+    assert_eq!(
+        states,
+        [(false, "failed".into()), (true, "finished".into())]
+    );
 }
 
 #[test]

@@ -20,6 +20,47 @@ fn wrong_usage_ends_with_code_2() {
 }
 
 #[test]
+fn what_is_named_and_not_there_or_not_that_is_wrong_usage() {
+    let place = Place::with_collection();
+    std::fs::write(place.path("odd.csv"), "where,label\na.wav,owl\n").unwrap();
+    for (arguments, problem) in [
+        (&["train", "nowhere"][..], "there is no folder `nowhere`"),
+        (&["run", "--data", "nowhere"], "there is no folder"),
+        (&["audit", "odd.csv"], "is not a folder"),
+        (&["audit", "--manifest", "nowhere.csv"], "`nowhere.csv`"),
+        (&["train", "--manifest", "odd.csv"], "no column `path`"),
+        (
+            &["config", "--config", "nowhere.toml"],
+            "there is no settings file `nowhere.toml`",
+        ),
+        (
+            &["train", "clips", "--config", "nowhere.toml"],
+            "there is no settings file",
+        ),
+    ] {
+        let errors = place.complaint(2, arguments);
+        assert!(errors.contains(problem), "{errors}");
+    }
+    assert!(!place.path(".biophony").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_number_below_zero_is_a_value_and_no_flag() {
+    let place = Place::with_collection();
+    let features = ["features", "clips/hum/hum_0.wav", "--out", "x.npy"];
+    for (flag, problem) in [
+        ("--fmin", "`fmin` is -1, not a number from 0 on"),
+        ("--fmax", "`fmax` is -1, not a number from 0 on"),
+        ("--top-db", "`top_db` is -1, outside 0 to 10000"),
+    ] {
+        let errors = place.complaint(2, &[&features[..], &[flag, "-1"]].concat());
+        assert!(errors.contains(problem), "{errors}");
+    }
+    let errors = place.complaint(2, &["classify", "x.wav", "--threshold", "-0.5"]);
+    assert!(errors.contains("a number from 0 to 1"), "{errors}");
+}
+
+#[test]
 fn a_wrong_setting_names_the_nearest_right_one_and_ends_with_code_2() {
     let place = Place::with_collection();
     let errors = place.complaint(2, &["train", "clips", "--set", "train.epoch=3"]);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use biophony_audio::{AudioError, Clip, DecodeLimits, decode_bytes};
+use biophony_audio::{AudioError, Clip, DecodeLimits, decode_bytes, read_file};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -215,7 +215,7 @@ fn measure(
     path: &Path,
     config: &AuditConfig,
 ) -> Result<(Measurements, Option<Fingerprint>), AudioError> {
-    let bytes = read(path, &config.limits)?;
+    let bytes = read_file(path, &config.limits)?;
     let hash = blake3::hash(&bytes);
     let decoded = decode_bytes(bytes, path, &config.limits)?;
     let measurements = Measurements::of(&decoded, hash);
@@ -225,29 +225,8 @@ fn measure(
 }
 
 fn load(path: &Path, config: &AuditConfig) -> Result<Clip, AudioError> {
-    let bytes = read(path, &config.limits)?;
+    let bytes = read_file(path, &config.limits)?;
     Ok(decode_bytes(bytes, path, &config.limits)?.clip)
-}
-
-/// Reads a file that is a file and no larger than allowed.
-fn read(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, AudioError> {
-    let error = |source| AudioError::Read {
-        path: path.to_path_buf(),
-        source,
-    };
-    let metadata = path.metadata().map_err(error)?;
-    if !metadata.is_file() {
-        // Reading a pipe would wait for its writer, perhaps for ever.
-        return Err(error(std::io::Error::other("not a regular file")));
-    }
-    if metadata.len() > limits.max_bytes {
-        return Err(AudioError::TooManyBytes {
-            path: path.to_path_buf(),
-            bytes: metadata.len(),
-            max_bytes: limits.max_bytes,
-        });
-    }
-    std::fs::read(path).map_err(error)
 }
 
 /// The error and its causes, without the path, which the report gives anyway.

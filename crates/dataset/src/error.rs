@@ -44,15 +44,6 @@ pub enum DatasetError {
         n_loose: usize,
     },
 
-    /// All recordings have the same label.
-    #[error("`{path}` has one class only, `{label}`; a classifier needs at least two")]
-    OneClass {
-        /// The folder or manifest.
-        path: PathBuf,
-        /// The class.
-        label: String,
-    },
-
     /// The manifest cannot be opened or read.
     #[error("cannot read the manifest `{path}`")]
     ReadManifest {

@@ -21,7 +21,7 @@ const COLUMNS: [&str; 5] = ["path", "label", "group", "fold", "split"];
 /// # Errors
 ///
 /// When the manifest cannot be read, lacks a column, repeats a path, has a value
-/// that means nothing, or lists fewer than two classes; line and column are named.
+/// that means nothing, or lists nothing; line and column are named.
 pub fn read_manifest(manifest: &Path) -> Result<Dataset, DatasetError> {
     let bytes = std::fs::read(manifest).map_err(|source| DatasetError::ReadManifest {
         path: manifest.to_path_buf(),
@@ -37,15 +37,11 @@ pub fn read_manifest(manifest: &Path) -> Result<Dataset, DatasetError> {
         recordings,
         skipped: Skipped::default(),
     };
-    let path = manifest.to_path_buf();
-    match dataset.labels().as_slice() {
-        [] => Err(DatasetError::EmptyManifest { path }),
-        [label] => Err(DatasetError::OneClass {
-            path,
-            label: label.clone(),
-        }),
-        _ => Ok(dataset),
+    if dataset.recordings.is_empty() {
+        let path = manifest.to_path_buf();
+        return Err(DatasetError::EmptyManifest { path });
     }
+    Ok(dataset)
 }
 
 fn parse(bytes: &[u8], manifest: &Path, root: &Path) -> Result<Vec<Recording>, DatasetError> {
@@ -326,12 +322,8 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_manifest_and_a_single_class_are_errors() {
+    fn an_empty_manifest_is_an_error() {
         check_error("path,label\n", " lists no recordings");
         check_error("", ", line 1: no column `path`; the header is ``");
-        check_error(
-            "path,label\n1.wav,a\n2.wav,a\n",
-            " has one class only, `a`; a classifier needs at least two",
-        );
     }
 }

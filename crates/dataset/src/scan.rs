@@ -24,7 +24,7 @@ use crate::recording::{Dataset, Recording, Skipped, relative_name};
 ///
 /// # Errors
 ///
-/// When the folder cannot be listed, or holds fewer than two classes.
+/// When the folder cannot be listed, or holds no class.
 pub fn scan(folder: &Path) -> Result<Dataset, DatasetError> {
     let mut walk = Walk::start(folder)?;
     for entry in list(folder).map_err(|source| read_error(folder, source))? {
@@ -137,18 +137,13 @@ impl Walk {
             recordings: self.recordings,
             skipped: self.skipped,
         };
-        let path = dataset.root.clone();
-        match dataset.labels().as_slice() {
-            [] => Err(DatasetError::NoClasses {
-                path,
+        if dataset.recordings.is_empty() {
+            return Err(DatasetError::NoClasses {
+                path: dataset.root,
                 n_loose: dataset.skipped.unlabelled.len(),
-            }),
-            [label] => Err(DatasetError::OneClass {
-                path,
-                label: label.clone(),
-            }),
-            _ => Ok(dataset),
+            });
         }
+        Ok(dataset)
     }
 }
 
@@ -300,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn no_folder_no_class_and_one_class_are_told_apart() {
+    fn no_folder_and_no_class_are_told_apart_and_one_class_will_do() {
         let missing = scan(Path::new("no/such/folder")).unwrap_err();
         assert!(matches!(missing, DatasetError::FolderMissing { .. }));
 
@@ -311,8 +306,8 @@ mod tests {
         let file = scan(&loose.path().join("a.wav")).unwrap_err();
         assert!(matches!(file, DatasetError::NotAFolder { .. }));
 
-        let one = scan(folder(&["owl/a.wav"]).path()).unwrap_err();
-        assert!(matches!(one, DatasetError::OneClass { label, .. } if label == "owl"));
+        let one = scan(folder(&["owl/a.wav"]).path()).expect("is a collection");
+        assert_eq!(one.labels(), ["owl"]);
     }
 
     #[cfg(target_os = "linux")]

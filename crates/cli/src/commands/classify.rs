@@ -89,7 +89,9 @@ impl<'a> Writer<'a> {
         }
         if arguments.format.csv {
             let fixed = ["path", "label", "probability", "accepted"].map(str::to_owned);
-            print(&csv_line(fixed.into_iter().chain(labels.iter().cloned()))?)?;
+            let each = labels.iter().cloned();
+            let last = "warnings".to_owned();
+            print(&csv_line(fixed.into_iter().chain(each).chain([last]))?)?;
             return Ok(Self::Csv { labels });
         }
         Ok(Self::Text {
@@ -133,7 +135,8 @@ impl<'a> Writer<'a> {
                 let each = labels
                     .iter()
                     .map(|label| prediction.probability_of(label).to_string());
-                print(&csv_line(fixed.into_iter().chain(each))?)
+                let last = warnings.join("; ");
+                print(&csv_line(fixed.into_iter().chain(each).chain([last]))?)
             }
             Self::Json { rows } => {
                 rows.push(json!({

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use biophony_audio::{DecodeLimits, decode_bytes, decode_file};
+use biophony_audio::{DecodeLimits, decode_bytes, decode_file, read_file};
 use biophony_dataset::{Dataset, Recording};
 use biophony_model::bootstrap::BootstrapConfig;
 use biophony_model::{
@@ -148,10 +148,10 @@ fn hear(predictor: &Predictor, dataset: &Dataset, recording: &Recording) -> Resu
         .labels()
         .index_of(&recording.label)
         .ok_or_else(|| format!("the model does not know the class `{}`", recording.label))?;
-    let bytes = std::fs::read(&recording.path).map_err(|error| chain(&error))?;
+    let limits = DecodeLimits::default();
+    let bytes = read_file(&recording.path, &limits).map_err(|error| chain(&error))?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
-    let decoded = decode_bytes(bytes, &recording.path, &DecodeLimits::default())
-        .map_err(|error| chain(&error))?;
+    let decoded = decode_bytes(bytes, &recording.path, &limits).map_err(|error| chain(&error))?;
     let prediction = predictor
         .predict(&decoded.clip)
         .map_err(|error| chain(&error))?;
@@ -278,10 +278,9 @@ fn mistakes(predictor: &Predictor, judged: &Judged) -> Result<Vec<Mistake>> {
 
 fn summary(evaluation: &Evaluation) -> String {
     let mut text = format!(
-        "{}\n\n  accuracy  {:.3}\n  macro-F1  {:.3}\n\n  {:<20} {:>8} {:>9} {:>8} {:>8}\n",
+        "{}\n\n{}\n  {:<20} {:>8} {:>9} {:>8} {:>8}\n",
         plural(evaluation.n_clips, "recording", "recordings"),
-        evaluation.accuracy,
-        evaluation.macro_f1,
+        report::figure_lines(evaluation),
         "class",
         "support",
         "precision",

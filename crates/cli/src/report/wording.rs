@@ -1,6 +1,28 @@
-//! How figures are written in the report.
+//! How figures are written in the report, and in the terminal.
 
+use biophony_model::Evaluation;
 use biophony_model::bootstrap::Interval;
+
+/// The figures that matter most with their intervals, a line each, for a terminal.
+pub(crate) fn figure_lines(evaluation: &Evaluation) -> String {
+    let figures = [
+        ("accuracy", "accuracy", evaluation.accuracy),
+        ("macro-F1", "macro_f1", evaluation.macro_f1),
+        (
+            "balanced accuracy",
+            "balanced_accuracy",
+            evaluation.balanced_accuracy,
+        ),
+    ];
+    let line = |(title, name, value): (&str, &str, f64)| {
+        let interval = evaluation.intervals.get(name);
+        let interval = interval.map_or_else(String::new, |Interval { low, high }| {
+            format!("  (95 %: {low:.3} to {high:.3})")
+        });
+        format!("  {title:<17}  {value:.3}{interval}\n")
+    };
+    figures.into_iter().map(line).collect()
+}
 
 /// A share with three decimals: `0.903`.
 pub(super) fn share(value: f64) -> String {
