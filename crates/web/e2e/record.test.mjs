@@ -85,6 +85,81 @@ test("with the box unticked a recording waits to be listened to", async () => {
   await browser.close();
 });
 
+/** The microphone is given `delay` ms after it was asked for, as when people think about the browser's question. */
+async function slowlyAllowed(browser, way, delay) {
+  const page = await browser.page();
+  await page.addInitScript((delay) => {
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    window.streams = [];
+    navigator.mediaDevices.getUserMedia = async (wish) => {
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      const stream = await ask(wish);
+      window.streams.push(stream);
+      return stream;
+    };
+  }, delay);
+  await page.goto(`${server.address}/#${way}`);
+  return page;
+}
+
+/** How many microphones are open, once the browser has given `asked` of them and what is called off had time to be closed. */
+async function open(page, asked) {
+  await page.waitForFunction((asked) => window.streams.length === asked, asked);
+  await page.waitForTimeout(700);
+  return page.evaluate(() => window.streams.flatMap((stream) => stream.getTracks()).filter((track) => track.readyState === "live").length);
+}
+
+for (const way of ["record", "live"]) {
+  test(`who leaves ${way} before the browser's question is answered is not heard`, async () => {
+    const browser = await browse({ wav: microphoneFile(clipOf("owl")) });
+    const page = await slowlyAllowed(browser, way, 1000);
+    await page.click(`#${way}`);
+    await page.getByText("Waiting for the microphone…").waitFor();
+    await page.click("#tab-upload");
+    assert.equal(await open(page, 1), 0);
+    await page.click(`#tab-${way}`);
+    assert.equal(await page.locator(`#${way}.on`).count(), 0);
+    assert.match(await page.locator(`#${way}-status`).innerText(), /^Ready/);
+    // Called off is not refused, and the next wish is granted.
+    assert.ok(await page.locator("#mic-problem").isHidden());
+    await page.click(`#${way}`);
+    await page.waitForSelector(`#${way}.on`);
+    assert.equal(await open(page, 2), 1);
+    await page.click("#tab-upload");
+    assert.equal(await open(page, 2), 0);
+    await browser.close();
+  });
+}
+
+test("listening that begins while a recording waits for the microphone has it alone", async () => {
+  const browser = await browse({ wav: microphoneFile(clipOf("owl")) });
+  const page = await slowlyAllowed(browser, "record", 1000);
+  await page.click("#record");
+  await page.click("#tab-live");
+  await page.click("#live");
+  await page.waitForSelector("#live.on");
+  assert.equal(await open(page, 2), 1);
+  assert.equal(await page.locator("#record.on").count(), 0);
+  await page.click("#live");
+  await page.getByText("Stopped").waitFor();
+  assert.equal(await open(page, 2), 0);
+  assert.ok(await page.locator("#results").isHidden(), "nothing was recorded");
+  await browser.close();
+});
+
+test("a recording that is left goes on nowhere, and is answered", async () => {
+  const browser = await browse({ wav: microphoneFile(clipOf("owl")) });
+  const page = await slowlyAllowed(browser, "record", 0);
+  await page.click("#record");
+  await page.waitForFunction(() => Number(document.querySelector("#record-clock").textContent.slice(2)) >= 1);
+  await page.click("#tab-live");
+  await page.click("#live");
+  await page.waitForSelector("#live.on");
+  assert.equal(await open(page, 2), 1);
+  await page.waitForSelector(".answer");
+  await browser.close();
+});
+
 const refusals = [
   ["denied", { microphone: "denied" }, "denied", /told not to let this page use the microphone/],
   ["no device", { microphone: "none", args: ["--use-fake-ui-for-media-stream"] }, "no-device", /No microphone was found/],

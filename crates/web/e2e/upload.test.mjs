@@ -170,6 +170,30 @@ test("an answer that takes a while is waited for in words, and can be cancelled"
   await page.context().close();
 });
 
+test("a file that comes while another is asked about joins it in a table", async () => {
+  const page = await open();
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.waitForSelector(".answer");
+  let hold;
+  await page.route("**/api/v1/classify*", async (route) => {
+    await hold;
+    await route.continue();
+  });
+  // Once before anything is said of the first one, once after.
+  for (const isSaid of [false, true]) {
+    let release;
+    hold = new Promise((resolve) => (release = resolve));
+    await page.setInputFiles("#files", clipOf("gull"));
+    if (isSaid) await page.waitForSelector(".sending");
+    await page.setInputFiles("#files", clipOf("frog"));
+    await page.getByText("2 files · 0 answered · 2 to go").waitFor();
+    release();
+    await page.getByText("2 files · 2 answered").waitFor();
+    await page.getByRole("button", { name: "Clear" }).click();
+  }
+  await page.context().close();
+});
+
 test("a busy server is asked again", async () => {
   const page = await open();
   let refused = 0;

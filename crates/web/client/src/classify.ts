@@ -35,10 +35,10 @@ function start(): void {
     }
   });
 
-  /** One new sound takes the place of the last answer; many make a table. */
+  /** One new sound takes the place of the last answer; many, or one while another is asked about, make a table. */
   const ask = (items: Item[]): void => {
     if (items.length === 0) return;
-    if (items.length === 1 && queue.items.length === 1) queue.replace(items);
+    if (items.length === 1 && queue.items.length === 1 && queue.counts.open === 0) queue.replace(items);
     else queue.add(items);
     results.reveal();
   };

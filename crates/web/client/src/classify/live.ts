@@ -8,7 +8,7 @@ import { bar, find, h, icon, replace } from "../ui/dom";
 import { clock, percent, title } from "../ui/format";
 import { classColor } from "../ui/theme";
 import { modelName } from "./answer";
-import type { Microphone } from "./microphone";
+import type { Microphone, MicrophoneUser } from "./microphone";
 import { Scroll } from "./scroll";
 import { Timeline } from "./timeline";
 
@@ -17,7 +17,9 @@ const MOST_WAITING_SECONDS = 3;
 const RECONNECT_MS = 1000;
 const TOP = 5;
 
-export class Live {
+type State = "ready" | "opening" | "on" | "ending";
+
+export class Live implements MicrophoneUser {
   readonly #button = find<HTMLButtonElement>("#live");
   readonly #clock = find("#live-clock");
   readonly #status = find("#live-status");
@@ -29,8 +31,7 @@ export class Live {
   #capture: Capture | undefined;
   #socket: WebSocket | undefined;
   #model: Model | undefined;
-  #on = false;
-  #busy = false;
+  #state: State = "ready";
   #startedAt = new Date();
   #nSamples = 0;
   /** Where the present connection began, in seconds of listening. */
@@ -52,9 +53,18 @@ export class Live {
     this.#show("Ready to listen");
   }
 
+  get #on(): boolean {
+    return this.#state === "on";
+  }
+
   async #start(): Promise<void> {
-    if (this.#busy) return;
-    this.#busy = true;
+    if (this.#state !== "ready") return;
+    this.#state = "opening";
+    this.#show("Waiting for the microphone…");
+    const capture = await this.microphone.open(this);
+    this.#state = capture ? "on" : "ready";
+    if (!capture) return this.#show("Ready to listen");
+    this.#capture = capture;
     this.#nSamples = 0;
     this.#base = 0;
     this.#connected = false;
@@ -65,26 +75,22 @@ export class Live {
     this.#timeline.clear();
     this.#marked = 0;
     find("#live-heard").hidden = true;
-    const capture = await this.microphone.open((samples) => this.#send(samples), () => void this.stop());
-    this.#busy = false;
-    if (!capture) return;
-    this.#capture = capture;
-    this.#on = true;
     this.#show("Connecting…");
     this.#connect();
     this.#follow();
   }
 
+  /** Ends the listening, or the wish for it that the browser still asks about. */
   async stop(): Promise<void> {
-    if (!this.#on || this.#busy) return;
-    this.#busy = true;
-    this.#on = false;
+    if (this.#state === "opening") return this.microphone.close(this);
+    if (!this.#on) return;
+    this.#state = "ending";
     clearTimeout(this.#retry);
-    await this.microphone.close();
+    await this.microphone.close(this);
     this.#capture = undefined;
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send('{"type":"stop"}');
     else this.#socket?.close();
-    this.#busy = false;
+    this.#state = "ready";
     this.#show("Stopped");
   }
 
@@ -123,7 +129,7 @@ export class Live {
     void this.stop().then(() => this.#show(why, true));
   }
 
-  #send(samples: Float32Array<ArrayBuffer>): void {
+  take(samples: Float32Array<ArrayBuffer>): void {
     const rate = this.#capture?.rate ?? 48_000;
     this.#nSamples += samples.length;
     const socket = this.#socket;
@@ -146,7 +152,7 @@ export class Live {
     switch (message.type) {
       case "ready":
         this.#hearing = true;
-        this.#take(message.model);
+        this.#useModel(message.model);
         this.#show("Listening");
         break;
       case "columns":
@@ -166,7 +172,7 @@ export class Live {
         this.#scroll.addMark({ from: this.#base + message.start_seconds, to: this.#base + message.start_seconds + message.seconds, label: undefined, probability: 0, accepted: false });
         break;
       case "model":
-        this.#take(message.model);
+        this.#useModel(message.model);
         this.#timeline.note(`From here on ${modelName(message.model)} answers`);
         break;
       case "error":
@@ -182,7 +188,7 @@ export class Live {
     return { ...mark, from };
   }
 
-  #take(model: Model): void {
+  #useModel(model: Model): void {
     this.#model = model;
     this.#scroll.setModel(model);
     this.modelChanged(model);

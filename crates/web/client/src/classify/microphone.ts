@@ -1,5 +1,7 @@
 // The microphone's corner, shared by recording and live listening: which device,
-// its rate, how loud it is, and what to do when there is none. One user at a time.
+// its rate, how loud it is, and what to do when there is none. One user has it at a
+// time, from the moment it asks: whoever leaves or is followed by another has neither
+// sound nor a question of the browser's that could still become sound.
 import { type Capture, CaptureError, microphones, obstacle, openMicrophone } from "../sound/capture";
 import { find, h, replace } from "../ui/dom";
 import { kilohertz } from "../ui/format";
@@ -8,13 +10,28 @@ const KEY = "biophony.microphone";
 const FLOOR_DB = -60;
 const SILENT_AFTER_MS = 2500;
 
+export interface MicrophoneUser {
+  take(samples: Float32Array<ArrayBuffer>): void;
+  /** The microphone is gone, or another has it now. */
+  stop(): Promise<void>;
+}
+
+/** One use of the microphone, which begins before the browser gives it. */
+interface Turn {
+  readonly user: MicrophoneUser;
+  readonly wish: AbortController;
+  capture: Capture | undefined;
+}
+
 export class Microphone {
   readonly #select = find<HTMLSelectElement>("#mic-device");
   readonly #meter = find("#mic-level");
   readonly #note = find("#mic-note");
   readonly #rate = find("#mic-rate");
   readonly #problem = find("#mic-problem");
-  #capture: Capture | undefined;
+  #turn: Turn | undefined;
+  /** When the turn before has given the device back. */
+  #ended = Promise.resolve();
   #level = FLOOR_DB;
   #heardAt = 0;
   #clippedAt = 0;
@@ -37,42 +54,75 @@ export class Microphone {
     return obstacle() === undefined;
   }
 
-  /** Opens the chosen device; a refusal is explained on the page, and `undefined` comes back. */
-  async open(onBlock: (samples: Float32Array<ArrayBuffer>) => void, onLost: () => void): Promise<Capture | undefined> {
+  /** Opens the chosen device; `undefined` comes back when it was closed meanwhile, or refused, which the page then explains. */
+  async open(user: MicrophoneUser): Promise<Capture | undefined> {
+    const before = this.#turn;
+    const turn: Turn = { user, wish: new AbortController(), capture: undefined };
+    this.#turn = turn;
+    if (before) {
+      this.#end(before);
+      void before.user.stop();
+    }
+    await this.#ended;
+    if (turn !== this.#turn) return undefined;
     this.#problem.hidden = true;
     try {
-      const capture = await openMicrophone(
-        this.#select.value,
-        (samples) => {
-          this.#measure(samples);
-          onBlock(samples);
-        },
-        () => {
-          this.#show(new CaptureError("no-device", "The microphone is gone", "It was unplugged or switched off. What was heard until then is kept."));
-          onLost();
-        },
-      );
-      this.#capture = capture;
-      this.#select.disabled = true;
-      this.#rate.textContent = `${kilohertz(capture.rate)}, as the device gives it`;
-      this.#heardAt = performance.now();
-      this.#follow();
-      void this.#list();
-      return capture;
+      turn.capture = await this.#ask(turn);
     } catch (error) {
-      this.#show(error instanceof CaptureError ? error : new CaptureError("failed", "Recording could not start", String(error)));
+      if (turn === this.#turn) {
+        this.#turn = undefined;
+        this.#show(error instanceof CaptureError ? error : new CaptureError("failed", "Recording could not start", String(error)));
+      }
       return undefined;
     }
+    if (turn !== this.#turn) {
+      // Called off in the very moment in which it was given.
+      this.#ended = turn.capture.stop();
+      return undefined;
+    }
+    this.#select.disabled = true;
+    this.#rate.textContent = `${kilohertz(turn.capture.rate)}, as the device gives it`;
+    this.#heardAt = performance.now();
+    this.#follow();
+    void this.#list();
+    return turn.capture;
   }
 
-  async close(): Promise<void> {
-    const capture = this.#capture;
-    this.#capture = undefined;
+  /** Ends this user's turn, where it has one: it gets no sound after this. */
+  async close(user: MicrophoneUser): Promise<void> {
+    const turn = this.#turn;
+    if (turn?.user !== user) return;
+    this.#turn = undefined;
+    this.#end(turn);
+    await this.#ended;
+  }
+
+  /** The device; or a failure as soon as the turn ends, however long people think about the browser's question. */
+  #ask(turn: Turn): Promise<Capture> {
+    const { user, wish } = turn;
+    const calledOff = new Promise<never>((_, reject) => wish.signal.addEventListener("abort", () => reject(wish.signal.reason as Error)));
+    const opened = openMicrophone(
+      this.#select.value,
+      (samples) => {
+        this.#measure(samples);
+        user.take(samples);
+      },
+      () => {
+        this.#show(new CaptureError("no-device", "The microphone is gone", "It was unplugged or switched off. What was heard until then is kept."));
+        void user.stop();
+      },
+      wish.signal,
+    );
+    return Promise.race([opened, calledOff]);
+  }
+
+  #end(turn: Turn): void {
     cancelAnimationFrame(this.#frame);
     this.#setLevel(FLOOR_DB);
     this.#note.textContent = "";
     this.#select.disabled = !this.possible;
-    await capture?.stop();
+    if (turn.capture) this.#ended = turn.capture.stop();
+    else turn.wish.abort();
   }
 
   async #list(): Promise<void> {

@@ -8,13 +8,15 @@ import { download, stamp } from "../ui/download";
 import { clock } from "../ui/format";
 import { onThemeChange } from "../ui/theme";
 import { longestRecording } from "./limits";
-import type { Microphone } from "./microphone";
+import type { Microphone, MicrophoneUser } from "./microphone";
 
 /** Peaks per second of the growing waveform. */
 const PEAKS_PER_SECOND = 60;
 const SHOWN_SECONDS = 10;
 
-export class Recorder {
+type State = "ready" | "opening" | "recording" | "ending";
+
+export class Recorder implements MicrophoneUser {
   readonly #button = find<HTMLButtonElement>("#record");
   readonly #clock = find("#record-clock");
   readonly #canvas = find<HTMLCanvasElement>("#record-wave");
@@ -25,8 +27,7 @@ export class Recorder {
   #nSamples = 0;
   #rate = 0;
   #peaks: [number, number][] = [];
-  #recording = false;
-  #busy = false;
+  #state: State = "ready";
   /** It went on for as long as the server takes. */
   #full = false;
   #clip: Blob | undefined;
@@ -35,7 +36,7 @@ export class Recorder {
 
   constructor(readonly microphone: Microphone, readonly answer: (clip: Blob, name: string) => void) {
     this.#button.disabled = !microphone.possible;
-    this.#button.addEventListener("click", () => void (this.#recording ? this.stop() : this.#start()));
+    this.#button.addEventListener("click", () => void (this.isRecording ? this.stop() : this.#start()));
     find("#record-classify").addEventListener("click", () => this.#clip && this.answer(this.#clip, this.#name));
     find("#record-download").addEventListener("click", () => this.#clip && download(this.#clip, this.#name));
     find("#record-listen").addEventListener("click", () => this.#player?.toggle());
@@ -46,33 +47,34 @@ export class Recorder {
 
   /** Whether leaving the page would lose a recording. */
   get isRecording(): boolean {
-    return this.#recording;
+    return this.#state === "recording";
   }
 
   async #start(): Promise<void> {
-    if (this.#busy) return;
-    this.#busy = true;
+    if (this.#state !== "ready") return;
+    this.#state = "opening";
+    this.#show();
+    const capture = await this.microphone.open(this);
+    this.#state = capture ? "recording" : "ready";
+    if (!capture) return this.#show();
     this.#player?.close();
     this.#blocks = [];
     this.#peaks = [];
     this.#nSamples = 0;
     this.#clip = undefined;
     this.#full = false;
-    const capture = await this.microphone.open((samples) => this.#take(samples), () => void this.stop());
-    this.#busy = false;
-    if (!capture) return this.#show();
     this.#rate = capture.rate;
-    this.#recording = true;
     this.#show();
     this.#follow();
   }
 
+  /** Ends a recording, or the wish for one that the browser still asks about. */
   async stop(): Promise<void> {
-    if (!this.#recording || this.#busy) return;
-    this.#busy = true;
-    await this.microphone.close();
-    this.#recording = false;
-    this.#busy = false;
+    if (this.#state === "opening") return this.microphone.close(this);
+    if (this.#state !== "recording") return;
+    this.#state = "ending";
+    await this.microphone.close(this);
+    this.#state = "ready";
     if (this.#nSamples > 0) {
       this.#clip = encodeWav(this.#blocks, this.#rate);
       this.#name = `recording-${stamp()}.wav`;
@@ -85,7 +87,7 @@ export class Recorder {
     this.#show();
   }
 
-  #take(samples: Float32Array): void {
+  take(samples: Float32Array): void {
     if (this.#full) return;
     if (this.#rate > 0 && this.#nSamples + samples.length > longestRecording(this.#rate, BYTES_PER_SAMPLE)) {
       this.#full = true;
@@ -111,7 +113,7 @@ export class Recorder {
   }
 
   #follow(): void {
-    if (!this.#recording) return;
+    if (!this.isRecording) return;
     this.#clock.textContent = tenths(this.#seconds);
     this.#draw();
     requestAnimationFrame(() => this.#follow());
@@ -127,7 +129,7 @@ export class Recorder {
     this.#canvas.width = Math.round(width * scale);
     this.#canvas.height = Math.round(height * scale);
     context.scale(scale, scale);
-    if (!this.#recording || this.#seconds === 0) {
+    if (!this.isRecording || this.#seconds === 0) {
       drawWave(context, this.#peaks, { left: 0, width }, height);
       return;
     }
@@ -138,10 +140,10 @@ export class Recorder {
   }
 
   #show(): void {
-    const on = this.#recording;
+    const on = this.isRecording;
     this.#button.classList.toggle("on", on);
     this.#button.setAttribute("aria-label", on ? "Stop recording" : "Record");
-    this.#status.textContent = on ? "Recording" : this.#full ? "Stopped: this is the longest that the server takes" : this.#clip ? "Recorded" : "Ready to record";
+    this.#status.textContent = on ? "Recording" : this.#state === "opening" ? "Waiting for the microphone…" : this.#full ? "Stopped: this is the longest that the server takes" : this.#clip ? "Recorded" : "Ready to record";
     this.#clock.textContent = tenths(this.#seconds);
     this.#after.hidden = on || !this.#clip;
     find("#record-classify").hidden = this.#atOnce.checked;

@@ -62,7 +62,7 @@ export class Results {
   /** An item changed, or (without one) the list did. */
   update(item: Item | undefined): void {
     const { items } = this.queue();
-    if (items.length === 1 && this.#isPatientWith(items[0]!)) return;
+    if (this.#isPatientWith(items.length === 1 ? items[0] : undefined)) return;
     this.host.hidden = items.length === 0;
     // What comes back is what matters then: the ways in make room.
     document.body.classList.toggle("answered", items.length > 0);
@@ -82,8 +82,9 @@ export class Results {
     if (this.#patience === undefined) this.#revealNow();
   }
 
-  #isPatientWith(item: Item): boolean {
-    const isAwaited = item.state === "waiting" || item.state === "sending";
+  /** `item` is what stands alone, where one does. */
+  #isPatientWith(item: Item | undefined): boolean {
+    const isAwaited = item?.state === "waiting" || item?.state === "sending";
     if (isAwaited && item === this.#patienceWith) return this.#patience !== undefined;
     clearTimeout(this.#patience);
     this.#patience = undefined;

@@ -39,15 +39,21 @@ export async function microphones(): Promise<MediaDeviceInfo[]> {
   return devices.filter((device) => device.kind === "audioinput" && device.deviceId !== "");
 }
 
-/** Opens the microphone; `onBlock` gets every sample from now until `stop`. */
-export async function openMicrophone(deviceId: string, onBlock: (samples: Float32Array<ArrayBuffer>) => void, onLost: () => void): Promise<Capture> {
+/**
+ * Opens the microphone; `onBlock` gets every sample from now until `stop`. What `signal`
+ * calls off before it is open is closed as soon as the browser gives it.
+ */
+export async function openMicrophone(deviceId: string, onBlock: (samples: Float32Array<ArrayBuffer>) => void, onLost: () => void, signal: AbortSignal): Promise<Capture> {
   const problem = obstacle();
   if (problem) throw problem;
   const stream = await open(deviceId);
   const track = stream.getAudioTracks()[0];
   if (!track) throw new CaptureError("no-device", "No microphone was found", "The browser opened a device without sound.");
+  const hangUp = (): void => track.stop();
+  signal.addEventListener("abort", hangUp);
   try {
-    const { context, node } = await tap(stream, track);
+    signal.throwIfAborted();
+    const { context, node } = await tap(stream, track, signal);
     let closed = false;
     track.addEventListener("ended", () => !closed && onLost());
     const finished = new Promise<void>((resolve) => {
@@ -71,6 +77,8 @@ export async function openMicrophone(deviceId: string, onBlock: (samples: Float3
   } catch (error) {
     track.stop();
     throw error instanceof CaptureError ? error : new CaptureError("failed", "Recording could not start", String(error));
+  } finally {
+    signal.removeEventListener("abort", hangUp);
   }
 }
 
@@ -101,14 +109,20 @@ function explain(error: DOMException): CaptureError {
   }
 }
 
-async function tap(stream: MediaStream, track: MediaStreamTrack): Promise<{ context: AudioContext; node: AudioWorkletNode }> {
+async function tap(stream: MediaStream, track: MediaStreamTrack, signal: AbortSignal): Promise<{ context: AudioContext; node: AudioWorkletNode }> {
   const rate = track.getSettings().sampleRate;
   // A context at the device's rate spares a resampling. Firefox tells no rate
   // and takes microphones only at the context's default, which is the device's.
   const context = rate ? new AudioContext({ sampleRate: rate, latencyHint: "interactive" }) : new AudioContext();
-  await context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url).href);
-  const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
-  context.createMediaStreamSource(stream).connect(node);
-  if (context.state === "suspended") await context.resume();
-  return { context, node };
+  try {
+    await context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url).href);
+    const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
+    context.createMediaStreamSource(stream).connect(node);
+    if (context.state === "suspended") await context.resume();
+    signal.throwIfAborted();
+    return { context, node };
+  } catch (error) {
+    void context.close();
+    throw error;
+  }
 }
