@@ -13,7 +13,7 @@ use biophony_dataset::{
 use serde::{Deserialize, Serialize};
 
 use crate::UsageError;
-use crate::arguments::CollectionArguments;
+use crate::arguments::{CollectionArguments, FoldsArgument};
 use crate::commands::chain;
 use crate::progress::Bar;
 use crate::settings::Settings;
@@ -123,13 +123,30 @@ pub(crate) fn require_classes(
     )))
 }
 
-/// Makes sure that a manifest says of each recording which fold it is in, before
-/// hours of work are done that need it.
+/// Makes sure that the folds asked for can be made, before hours of work are done that
+/// need them. How many recordings are copies of others is not known yet.
 ///
 /// # Errors
 ///
-/// A [`UsageError`] names the manifest and the column to add or to fill in.
+/// A [`UsageError`] says how many folds there can be, or names the manifest and the
+/// column to add or to fill in.
 pub(crate) fn require_folds(
+    arguments: &CollectionArguments,
+    dataset: &Dataset,
+    folds: FoldsArgument,
+) -> Result<(), UsageError> {
+    match folds {
+        FoldsArgument::Manifest => require_manifest_folds(arguments, dataset),
+        FoldsArgument::Count(k) if k > dataset.recordings.len() => Err(UsageError(format!(
+            "`--folds {k}`: there are {} recordings, each tested in one fold, so that there can be at most as many folds",
+            dataset.recordings.len()
+        ))),
+        FoldsArgument::Count(_) => Ok(()),
+    }
+}
+
+/// A manifest has to say of each recording which fold it is in.
+fn require_manifest_folds(
     arguments: &CollectionArguments,
     dataset: &Dataset,
 ) -> Result<(), UsageError> {

@@ -13,7 +13,6 @@ use biophony_pipeline::{
 use biophony_tracking::{LoggedModel, RunStatus, Tag};
 
 use crate::UsageError;
-use crate::arguments::FoldsArgument;
 use crate::collection::{list, require_classes, require_folds};
 use crate::home::Home;
 use crate::progress::note;
@@ -46,8 +45,8 @@ pub(crate) fn launch(home: &Home, request: &Request, resumed: Option<RunId>) -> 
     let hooks = Hooks::of(&request.settings.run)?;
     let dataset = list(&request.collection)?;
     require_classes(&request.collection, &dataset)?;
-    if request.folds == Some(FoldsArgument::Manifest) {
-        require_folds(&request.collection, &dataset)?;
+    if let Some(folds) = request.folds {
+        require_folds(&request.collection, &dataset, folds)?;
     }
     let store = home.pipelines()?;
     let tracking = Tracking::open(home, &request.settings.tracking)?;

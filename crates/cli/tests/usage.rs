@@ -45,6 +45,19 @@ fn what_is_named_and_not_there_or_not_that_is_wrong_usage() {
 }
 
 #[test]
+fn more_folds_than_recordings_are_refused_before_anything_is_done() {
+    let place = Place::with_collection();
+    let errors = place.complaint(2, &["train", "clips", "--folds", "31"]);
+    assert!(errors.contains("there are 30 recordings"), "{errors}");
+    assert!(!place.path(".biophony").exists(), "nothing was begun");
+    // A fold without a class is no reason to refuse: it is tested without that class.
+    let output = place.run(&["train", "clips", "--folds", "12", "--epochs", "1"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("fewer than 12 folds"), "{errors}");
+}
+
+#[test]
 fn a_number_below_zero_is_a_value_and_no_flag() {
     let place = Place::with_collection();
     let features = ["features", "clips/hum/hum_0.wav", "--out", "x.npy"];

@@ -132,7 +132,10 @@ pub enum DatasetError {
     },
 
     /// Fewer than two folds, or more than there are groups.
-    #[error("{k} folds of {n_groups} groups: the number of folds must be from 2 to that of groups")]
+    #[error(
+        "{k} folds of {n_groups} independent recordings (copies count as one): there can be from 2 \
+         to {n_groups}"
+    )]
     BadFoldCount {
         /// Folds asked for.
         k: usize,
