@@ -15,9 +15,10 @@ use std::ops::Range;
 
 pub(crate) use gradient::ConvGradient;
 
+use crate::Shape;
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::{DepthwiseWeights, Grid, PackedWeights};
-use crate::kernels::winograd::{self, Images, Order, WinogradWeights};
+use crate::kernels::winograd::{Images, Order, Tiling, WinogradWeights};
 use crate::kernels::{Finish, Kernels, Taps};
 use crate::view::View;
 
@@ -33,7 +34,7 @@ pub(crate) struct Convolution {
 #[derive(Debug)]
 enum Filters {
     Grouped(Vec<PackedWeights>),
-    /// One set, of a convolution that [goes by tiles](ConvGeometry::goes_by_tiles).
+    /// One set, of a convolution that [goes by tiles](ConvGeometry::tiling).
     Tiled(WinogradWeights),
     Depthwise(DepthwiseWeights),
 }
@@ -48,9 +49,8 @@ impl Convolution {
                 kh * kw,
                 geometry.output.channels,
             ))
-        } else if geometry.goes_by_tiles(kernels) {
-            let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
-            Filters::Tiled(WinogradWeights::new(kernels, inputs, outputs))
+        } else if let Some(tiling) = geometry.tiling(kernels) {
+            Filters::Tiled(WinogradWeights::new(kernels, tiling, geometry.channels()))
         } else {
             let one = PackedWeights::new(kernels, geometry.taps(), geometry.outputs_per_group());
             Filters::Grouped(vec![one; geometry.groups])
@@ -101,17 +101,10 @@ impl Convolution {
             return 0;
         }
         let geometry = &self.geometry;
-        let tiles = match self.goes_by_tiles() {
-            true => winograd::scratch_len(1, [rows, geometry.output.width], geometry.channels()),
-            false => 0,
-        };
+        let tiles = geometry.tiling(self.kernels).map_or(0, |tiling| {
+            tiling.scratch_len(1, [rows, geometry.output.width], geometry.channels())
+        });
         seen_len(geometry, image, rows, self.kernels) + tiles
-    }
-
-    /// Whether rows are computed in pairs, so that each result depends on whether the first
-    /// of its rows is an even one.
-    pub(crate) fn goes_by_tiles(&self) -> bool {
-        matches!(self.filters, Filters::Tiled(_))
     }
 
     /// Computes some rows of the result for one image.
@@ -170,12 +163,16 @@ impl ConvGeometry {
         [self.input.channels, self.output.channels]
     }
 
-    /// Whether it is computed by [tiles](winograd) of 2×2 pixels.
-    pub(crate) fn goes_by_tiles(&self, kernels: &Kernels) -> bool {
-        let (inputs, outputs) = (self.input.channels, self.output.channels);
+    /// The [tiles](crate::kernels::winograd) that it is computed by, if it is. Each result
+    /// then depends on whether the first of the rows that are computed together is the first
+    /// of a tile.
+    pub(crate) fn tiling(&self, kernels: &Kernels) -> Option<Tiling> {
+        let Shape { height, width, .. } = self.output;
+        let [inputs, outputs] = self.channels();
         let alone = self.kernel == [3, 3] && self.stride == [1, 1] && self.groups == 1;
-        let large = self.output.height > 1 && self.output.width > 1;
-        alone && large && kernels.tiles_channels(inputs, outputs)
+        let large = height > 1 && width > 1;
+        let goes = alone && large && kernels.tiles_channels(inputs, outputs);
+        goes.then(|| Tiling::of(height, width))
     }
 }
 
@@ -220,17 +217,14 @@ impl<'a> Seen<'a> {
 /// Whether the image is seen as it is, without zeros around. Depthwise kernels read
 /// whole vectors and others whole tiles, for which an image may be too short.
 fn sees_directly(geometry: &ConvGeometry, kernels: &Kernels, image: View<'_>) -> bool {
-    let reads_more = geometry.is_depthwise() || geometry.goes_by_tiles(kernels);
+    let reads_more = geometry.is_depthwise() || geometry.tiling(kernels).is_some();
     geometry.padding == [0, 0] && image.pending.is_none() && !reads_more
 }
 
 /// The rows and columns of the input that so many rows of the result see.
 fn seen_extent(geometry: &ConvGeometry, kernels: &Kernels, rows: usize) -> (usize, usize) {
-    if geometry.goes_by_tiles(kernels) {
-        return (
-            winograd::seen_by(rows),
-            winograd::seen_by(geometry.output.width),
-        );
+    if let Some(tiling) = geometry.tiling(kernels) {
+        return (tiling.seen_by(rows), tiling.seen_by(geometry.output.width));
     }
     let [down, across] = geometry.stride;
     let seen_rows = rows.saturating_sub(1) * down + geometry.kernel[0];

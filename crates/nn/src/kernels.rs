@@ -38,7 +38,7 @@ use instruction_sets::Elementwise;
 use pool::PoolRowKernel;
 use tile::{ConvTile, WeightTile};
 pub(crate) use tile::{Finish, Sums, Taps};
-use winograd::TileRowKernel;
+use winograd::Transforms;
 
 /// The kernels of one instruction set. Holding one means that the processor has it.
 pub(crate) struct Kernels {
@@ -53,9 +53,9 @@ pub(crate) struct Kernels {
     /// By the taps of a tile less one.
     depthwise_weight: &'static [DepthwiseWeightTile],
     /// The transforms of [`winograd`].
-    look: TileRowKernel,
-    see: TileRowKernel,
-    unsee: TileRowKernel,
+    tiles_of_two: Transforms,
+    tiles_of_three: Transforms,
+    tiles_of_four: Transforms,
     max_pool: PoolRowKernel,
     max_pool_scaled: PoolRowKernel,
     elementwise: Elementwise,

@@ -13,7 +13,7 @@ use super::phases::{AxisPhase, Frame, Phase, PhaseFilters, axis_phases};
 use super::{Seen, seen_len};
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::Grid;
-use crate::kernels::winograd::{self, FREQUENCIES, Images, shares_of_tap};
+use crate::kernels::winograd::{Images, Tiling};
 use crate::kernels::{Finish, Kernels, Sums, Taps};
 use crate::view::View;
 
@@ -24,8 +24,8 @@ pub(crate) struct ConvGradient {
     pub(super) geometry: ConvGeometry,
     phases: Vec<Phase>,
     pub(super) frame: Frame,
-    /// Whether it [goes by tiles](ConvGeometry::goes_by_tiles).
-    tiled: bool,
+    /// The [tiles that it goes by](ConvGeometry::tiling), if it does.
+    pub(super) tiling: Option<Tiling>,
 }
 
 impl ConvGradient {
@@ -45,8 +45,8 @@ impl ConvGradient {
         } else {
             Vec::new()
         };
-        let tiled = geometry.goes_by_tiles(kernels);
-        let frame = Frame::around(&geometry, &pairs, tiled);
+        let tiling = geometry.tiling(kernels);
+        let frame = Frame::around(&geometry, &pairs, tiling);
         let phases = pairs
             .iter()
             .map(|&pair| Phase::new(kernels, &geometry, pair))
@@ -56,7 +56,7 @@ impl ConvGradient {
             geometry,
             phases,
             frame,
-            tiled,
+            tiling,
         }
     }
 
@@ -78,32 +78,38 @@ impl ConvGradient {
         rows * columns * self.geometry.output.channels
     }
 
+    /// How many tiles so many rows of a result fall into.
+    pub(super) fn n_tiles(&self, rows: usize) -> usize {
+        let width = self.geometry.output.width;
+        self.tiling.map_or(0, |tiling| tiling.n_tiles(rows, width))
+    }
+
     /// The length of what a tile becomes on the way to the gradient of the weights.
     pub(super) fn tile_len(&self) -> usize {
         let [inputs, outputs] = self.geometry.channels();
-        FREQUENCIES * (inputs + outputs)
+        self.tiling.map_or(0, Tiling::frequencies) * (inputs + outputs)
     }
 
     /// The scratch that [`ConvGradient::weights`] wants for so many rows of such an image,
     /// and [`ConvGradient::input`] for a whole one.
     pub(crate) fn scratch_len(&self, image: View<'_>, rows: usize) -> usize {
         let seen = seen_len(&self.geometry, image, rows, self.kernels);
-        if !self.tiled {
+        let Some(tiling) = self.tiling else {
             return seen;
-        }
+        };
         let ConvGeometry { input, output, .. } = self.geometry;
-        let tiles = winograd::n_tiles(rows, output.width);
         let channels = [output.channels, input.channels];
-        let whole = winograd::scratch_len(1, [input.height, input.width], channels);
-        (seen + tiles * self.tile_len()).max(whole)
+        let whole = tiling.scratch_len(1, [input.height, input.width], channels);
+        (seen + self.n_tiles(rows) * self.tile_len()).max(whole)
     }
 
     /// Rows of the result that [`ConvGradient::weights`] is best given at a time.
     pub(crate) fn rows_at_a_time(&self) -> usize {
         let output = self.geometry.output;
-        if self.tiled {
+        if let Some(tiling) = self.tiling {
             // Tiles enough that their products are worth a walk through all sums.
-            return 2 * TILES_AT_A_TIME.div_ceil(output.width.div_ceil(2));
+            let in_a_row = tiling.n_tiles(1, output.width);
+            return tiling.side() * TILES_AT_A_TIME.div_ceil(in_a_row);
         }
         (VALUES_AT_A_TIME / (output.width * output.channels)).clamp(4, 16)
     }
@@ -115,8 +121,8 @@ impl ConvGradient {
 
     fn group_len(&self) -> usize {
         let geometry = &self.geometry;
-        if self.tiled {
-            return FREQUENCIES * geometry.input.channels * geometry.output.channels;
+        if let Some(tiling) = self.tiling {
+            return tiling.frequencies() * geometry.input.channels * geometry.output.channels;
         }
         if geometry.is_depthwise() {
             let [rows, columns] = geometry.kernel;
@@ -250,15 +256,22 @@ impl ConvGradient {
         }
     }
 
-    pub(super) fn tiled_weight(&self, part: &[f32], frequency: usize, dw: (&mut [f32], Sums)) {
-        let n_tiles = part.len() / self.tile_len();
+    pub(super) fn tiled_weight(
+        &self,
+        tiling: Tiling,
+        part: &[f32],
+        frequency: usize,
+        dw: (&mut [f32], Sums),
+    ) {
+        let tiles = (tiling, part.len() / self.tile_len());
         let channels = self.geometry.channels();
         self.kernels
-            .winograd_weight(part, n_tiles, frequency, channels, dw);
+            .winograd_weight(part, tiles, frequency, channels, dw);
     }
 
     /// Writes to `dw` (padded rows), or adds to it, the gradient of the weights from some rows
-    /// of one image: from an even one on, and an even number of them unless they are the last.
+    /// of one image: where it goes by tiles, from the first of a tile on, and those of whole
+    /// tiles unless they are the last.
     pub(crate) fn weights(
         &self,
         image: View<'_>,
@@ -279,15 +292,14 @@ impl ConvGradient {
             y_row: pitch,
             ..seen.grid
         };
-        if self.tiled {
-            let n_tiles = winograd::n_tiles(grid.rows, grid.columns);
-            let work = &mut work[..n_tiles * self.tile_len()];
-            let grid = (Images::ONE, grid);
+        if let Some(tiling) = self.tiling {
+            let work = &mut work[..self.n_tiles(grid.rows) * self.tile_len()];
+            let (grid, channels) = ((Images::ONE, grid), geometry.channels());
             self.kernels
-                .winograd_frequencies(seen.values, grid, dy, geometry.channels(), work);
-            let [inputs, outputs] = geometry.channels();
+                .winograd_frequencies(tiling, seen.values, grid, dy, channels, work);
+            let [inputs, outputs] = channels;
             for (frequency, dw) in dw.chunks_exact_mut(inputs * outputs).enumerate() {
-                self.tiled_weight(work, frequency, (dw, sums));
+                self.tiled_weight(tiling, work, frequency, (dw, sums));
             }
             return;
         }
@@ -382,7 +394,7 @@ impl ConvGradient {
     /// Adds up partial gradients that go by tiles, in their order, into the first: they are
     /// looked up several times by [`ConvGradient::reduce_tap`].
     pub(crate) fn join<'p>(&self, partials: &'p mut [f32]) -> &'p [f32] {
-        if !self.tiled {
+        if self.tiling.is_none() {
             return partials;
         }
         let (first, rest) = partials.split_at_mut(self.padded_weights_len());
@@ -400,9 +412,9 @@ impl ConvGradient {
     /// of the result, `[output]`.
     pub(crate) fn reduce_tap(&self, partials: &[f32], tap: usize, gradient: &mut [f32]) {
         gradient.fill(0.0);
-        if self.tiled {
+        if let Some(tiling) = self.tiling {
             let (inputs, outputs) = (self.geometry.input.channels, gradient.len());
-            for (frequency, share) in shares_of_tap(tap / inputs) {
+            for (frequency, share) in tiling.shares_of_tap(tap / inputs) {
                 let from = (frequency * inputs + tap % inputs) * outputs;
                 for (sum, value) in gradient.iter_mut().zip(&partials[from..]) {
                     *sum += share * value;

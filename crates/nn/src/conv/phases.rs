@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::graph::ConvGeometry;
 use crate::kernels::Kernels;
 use crate::kernels::conv::{DepthwiseWeights, PackedWeights};
-use crate::kernels::winograd::{self, Order, WinogradWeights};
+use crate::kernels::winograd::{Order, Tiling, WinogradWeights};
 
 /// Where the gradient of a result lies in a larger image of zeros, so that every
 /// phase finds a value wherever it looks.
@@ -78,14 +78,17 @@ impl AxisPhase {
 
 impl Frame {
     /// Just large enough for the phases, and for whole tiles if it goes by them.
-    pub(super) fn around(geometry: &ConvGeometry, phases: &[[AxisPhase; 2]], tiled: bool) -> Self {
-        let mut output = [geometry.output.height, geometry.output.width];
-        if tiled {
-            output = output.map(|extent| extent.next_multiple_of(2));
-        }
-        let range = move |phase: AxisPhase| match tiled {
-            true => phase.seen..phase.seen + winograd::seen_by(phase.count) as isize,
-            false => phase.range(),
+    pub(super) fn around(
+        geometry: &ConvGeometry,
+        phases: &[[AxisPhase; 2]],
+        tiling: Option<Tiling>,
+    ) -> Self {
+        let whole = tiling.map_or(1, Tiling::side);
+        let output = [geometry.output.height, geometry.output.width];
+        let output = output.map(|extent| extent.next_multiple_of(whole));
+        let range = move |phase: AxisPhase| match tiling {
+            Some(tiling) => phase.seen..phase.seen + tiling.seen_by(phase.count) as isize,
+            None => phase.range(),
         };
         let seen = |axis: usize| phases.iter().map(move |phase| range(phase[axis]));
         let before = [0, 1].map(|axis| {
@@ -124,9 +127,9 @@ impl Phase {
         let filters = if geometry.is_depthwise() {
             let channels = geometry.output.channels;
             PhaseFilters::Depthwise(DepthwiseWeights::new(kernels, n_taps, channels))
-        } else if geometry.goes_by_tiles(kernels) {
+        } else if let Some(tiling) = geometry.tiling(kernels) {
             let (inputs, outputs) = (geometry.input.channels, geometry.output.channels);
-            PhaseFilters::Tiled(WinogradWeights::new(kernels, outputs, inputs))
+            PhaseFilters::Tiled(WinogradWeights::new(kernels, tiling, [outputs, inputs]))
         } else {
             let taps = n_taps * geometry.outputs_per_group();
             let one = PackedWeights::new(kernels, taps, geometry.inputs_per_group());

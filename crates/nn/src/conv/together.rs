@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{ConvGradient, Convolution, Filters, copy_rows, grid, seen_extent};
 use crate::graph::ConvGeometry;
 use crate::kernels::conv::Grid;
-use crate::kernels::winograd::{self, Images};
+use crate::kernels::winograd::Images;
 use crate::kernels::{Finish, Kernels, Sums};
 use crate::layers::MAX_CHUNKS;
 use crate::view::View;
@@ -26,11 +26,11 @@ impl ConvGeometry {
     /// step of the way by tiles: depends on shapes and the batch alone, never on threads,
     /// for the sake of equal sums.
     pub(crate) fn images_together(&self, kernels: &Kernels, n: usize) -> Option<usize> {
-        let tiles = winograd::n_tiles(self.output.height, self.output.width);
-        let goes = self.goes_by_tiles(kernels) && tiles <= MAX_TILES_TOGETHER;
+        let tiling = self.tiling(kernels)?;
+        let tiles = tiling.n_tiles(self.output.height, self.output.width);
         // So many parts at most, and so many at least that threads have something to do.
         let (least, most) = (n.div_ceil(MAX_CHUNKS), n.div_ceil(4));
-        goes.then(|| TILES_TOGETHER.div_ceil(tiles).clamp(least, most))
+        (tiles <= MAX_TILES_TOGETHER).then(|| TILES_TOGETHER.div_ceil(tiles).clamp(least, most))
     }
 }
 
@@ -39,7 +39,9 @@ impl Convolution {
     pub(crate) fn images_scratch_len(&self, count: usize) -> usize {
         let output = self.geometry.output;
         let extent = [output.height, output.width];
-        let tiles = winograd::scratch_len(count, extent, self.geometry.channels());
+        let tiles = self.geometry.tiling(self.kernels).map_or(0, |tiling| {
+            tiling.scratch_len(count, extent, self.geometry.channels())
+        });
         seen_images_len(&self.geometry, self.kernels, count) + tiles
     }
 
@@ -75,8 +77,7 @@ impl ConvGradient {
 
     /// The length of what the tiles of so many images become.
     pub(crate) fn frequencies_len(&self, images: usize) -> usize {
-        let output = self.geometry.output;
-        images * winograd::n_tiles(output.height, output.width) * self.tile_len()
+        images * self.n_tiles(self.geometry.output.height) * self.tile_len()
     }
 
     /// The scratch that [`ConvGradient::frequencies`] and [`ConvGradient::input`] want for so
@@ -84,7 +85,10 @@ impl ConvGradient {
     pub(crate) fn images_scratch_len(&self, images: usize) -> usize {
         let ConvGeometry { input, output, .. } = self.geometry;
         let extent = [input.height, input.width];
-        let products = winograd::scratch_len(images, extent, [output.channels, input.channels]);
+        let channels = [output.channels, input.channels];
+        let products = self
+            .tiling
+            .map_or(0, |tiling| tiling.scratch_len(images, extent, channels));
         seen_images_len(&self.geometry, self.kernels, images).max(products)
     }
 
@@ -97,6 +101,9 @@ impl ConvGradient {
         scratch: &mut [f32],
         frequencies: &mut [f32],
     ) {
+        let Some(tiling) = self.tiling else {
+            unreachable!("others have no tiles");
+        };
         let geometry = &self.geometry;
         let (images, grid) = see_images(geometry, self.kernels, images, scratch);
         let [above, left] = self.frame.before;
@@ -111,6 +118,7 @@ impl ConvGradient {
             ..grid
         };
         self.kernels.winograd_frequencies(
+            tiling,
             scratch,
             (images, grid),
             dy,
@@ -123,12 +131,15 @@ impl ConvGradient {
     /// [frequencies](ConvGradient::frequencies) of images, so many values for each part but
     /// the last.
     pub(crate) fn tiled_weights(&self, parts: &[f32], part_len: usize, dw: &mut [f32]) {
+        let Some(tiling) = self.tiling else {
+            unreachable!("others have no tiles");
+        };
         let [inputs, outputs] = self.geometry.channels();
         let frequencies = dw.par_chunks_exact_mut(inputs * outputs).enumerate();
         frequencies.for_each(|(frequency, dw)| {
             for (index, part) in parts.chunks(part_len).enumerate() {
                 let sums = if index == 0 { Sums::Write } else { Sums::Add };
-                self.tiled_weight(part, frequency, (&mut *dw, sums));
+                self.tiled_weight(tiling, part, frequency, (&mut *dw, sums));
             }
         });
     }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Threads;
 use crate::conv::Convolution;
 use crate::graph::BatchNorm;
+use crate::kernels::winograd::Tiling;
 use crate::kernels::{Finish, Kernels, period, repeat_channels};
 use crate::layers::block::pool_row;
 use crate::layers::simple;
@@ -164,14 +165,12 @@ impl FoldedStep {
             true => in_cache,
             false => in_cache.min(rows.div_ceil(2 * rayon::current_num_threads())),
         };
-        // With a band that began with the second row of a pair, the number of threads would
-        // show in the last bits.
-        let in_pairs = self.conv.as_ref().is_some_and(Convolution::goes_by_tiles);
-        if in_pairs {
-            band.next_multiple_of(2)
-        } else {
-            band
-        }
+        // With a band that began within a tile, the number of threads would show in the last
+        // bits.
+        let tiling = block
+            .conv
+            .and_then(|conv| conv.geometry.tiling(self.kernels));
+        band.next_multiple_of(tiling.map_or(1, Tiling::side))
     }
 
     /// Computes the rows of `y`, which begin with row `first` of an image.

@@ -102,7 +102,7 @@ macro_rules! instruction_set {
             use super::super::pool::{self, PoolCall};
             use super::super::simd::Simd;
             use super::super::tile::{self, ConvCall, ConvTile, WeightCall, WeightTile};
-            use super::super::winograd::{self, TileRow};
+            use super::super::winograd::{self, Filtering, Four, Three, TileRow, Transforms, Two};
             use super::super::Kernels;
             use super::Elementwise;
 
@@ -113,9 +113,9 @@ macro_rules! instruction_set {
                 weight: [WEIGHT_1, WEIGHT_2, WEIGHT_3],
                 depthwise: DEPTHWISE,
                 depthwise_weight: DEPTHWISE_WEIGHT,
-                look,
-                see,
-                unsee,
+                tiles_of_two: transforms::<Two, 2, 4>(),
+                tiles_of_three: transforms::<Three, 3, 5>(),
+                tiles_of_four: transforms::<Four, 4, 6>(),
                 max_pool: max_pool::<false>,
                 max_pool_scaled: max_pool::<true>,
                 elementwise: Elementwise { $($name),* },
@@ -129,6 +129,17 @@ macro_rules! instruction_set {
             const WEIGHT_3: &[WeightTile] = tiles!(weight, $three, 3);
             const DEPTHWISE: &[DepthwiseTile] = tiles!(depthwise_conv, $depthwise);
             const DEPTHWISE_WEIGHT: &[DepthwiseWeightTile] = tiles!(depthwise_weight, $depthwise);
+
+            const fn transforms<F, const SIDE: usize, const SEEN: usize>() -> Transforms
+            where
+                F: Filtering<SIDE, SEEN>,
+            {
+                Transforms {
+                    look: look::<F, SIDE, SEEN>,
+                    see: see::<F, SIDE, SEEN>,
+                    unsee: unsee::<F, SIDE, SEEN>,
+                }
+            }
 
             // SAFETY of the eight calls: the contracts are those of the functions called.
 
@@ -153,18 +164,24 @@ macro_rules! instruction_set {
             }
 
             #[$attribute]
-            unsafe fn look(call: &TileRow) {
-                unsafe { winograd::look::<$simd>(call) }
+            unsafe fn look<F: Filtering<SIDE, SEEN>, const SIDE: usize, const SEEN: usize>(
+                call: &TileRow,
+            ) {
+                unsafe { winograd::look::<$simd, F, SIDE, SEEN>(call) }
             }
 
             #[$attribute]
-            unsafe fn see(call: &TileRow) {
-                unsafe { winograd::see::<$simd>(call) }
+            unsafe fn see<F: Filtering<SIDE, SEEN>, const SIDE: usize, const SEEN: usize>(
+                call: &TileRow,
+            ) {
+                unsafe { winograd::see::<$simd, F, SIDE, SEEN>(call) }
             }
 
             #[$attribute]
-            unsafe fn unsee(call: &TileRow) {
-                unsafe { winograd::unsee::<$simd>(call) }
+            unsafe fn unsee<F: Filtering<SIDE, SEEN>, const SIDE: usize, const SEEN: usize>(
+                call: &TileRow,
+            ) {
+                unsafe { winograd::unsee::<$simd, F, SIDE, SEEN>(call) }
             }
 
             #[$attribute]

@@ -1,26 +1,37 @@
-//! Convolutions of 3×3 by fewer products: Winograd's minimal filtering, F(2×2, 3×3).
+//! Convolutions of 3×3 by fewer products: Winograd's minimal filtering, F(4×4, 3×3) and its
+//! smaller kin.
 //!
-//! Two by two pixels see 4×4 values. These are transformed, and so are the nine
-//! weights, to sixteen *frequencies* each; of each frequency, all tiles of pixels times
+//! Four by four pixels, a *tile*, see 6×6 values. These are transformed, and so are the
+//! nine weights, to 36 *frequencies* each; of each frequency, all tiles of pixels times
 //! all weights are one matrix product, and what comes of those is transformed back
 //! (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). That
-//! takes 16 products where 36 stood, and additions beside; rounding grows a little. The
-//! gradient of the weights is worked out through the same transforms, turned around.
+//! takes 36 products where 144 stood, and additions beside; rounding grows to some six
+//! times that of the plain sum. Tiles of 3×3 take 25 products for 81 and those of 2×2 take
+//! 16 for 36, for images that larger ones would stand out of. The gradient of the weights
+//! is worked out through the same transforms, turned around.
 //!
-//! The products are those of [`super::conv`], the transforms those of [`transforms`].
+//! The products are those of [`super::conv`], the transforms those of [`transforms`]; which
+//! tiles there are is said in [`tiling`].
 
+mod tiling;
 mod transforms;
 
 use rayon::prelude::*;
-pub(super) use transforms::{TileRow, TileRowKernel, look, see, unsee};
+pub(crate) use tiling::Tiling;
+use transforms::TileRowKernel;
+pub(super) use transforms::{Filtering, Four, Three, TileRow, Two, look, see, unsee};
 
 use super::Kernels;
 use super::conv::{Grid, PackedWeights};
 use super::tile::{Finish, Sums, Taps};
 use crate::buffer::Buffer;
 
-/// Values that a transformed tile has.
-pub(crate) const FREQUENCIES: usize = 16;
+/// The transforms of one size of tiles.
+pub(super) struct Transforms {
+    pub(super) look: TileRowKernel,
+    pub(super) see: TileRowKernel,
+    pub(super) unsee: TileRowKernel,
+}
 
 /// Tiles of which one matrix product is made, at least, if there are as many: weights
 /// are read once for all of them.
@@ -30,6 +41,7 @@ const MIN_TILES: usize = 24;
 /// vectors.
 #[derive(Debug, Clone)]
 pub(crate) struct WinogradWeights {
+    tiling: Tiling,
     /// By frequency, each `[input, output]`.
     frequencies: Vec<PackedWeights>,
     bias: Buffer,
@@ -39,10 +51,11 @@ pub(crate) struct WinogradWeights {
 
 impl WinogradWeights {
     /// Room for the weights of so many channels.
-    pub(crate) fn new(kernels: &Kernels, inputs: usize, outputs: usize) -> Self {
+    pub(crate) fn new(kernels: &Kernels, tiling: Tiling, [inputs, outputs]: [usize; 2]) -> Self {
         let one = PackedWeights::new(kernels, inputs, outputs);
         Self {
-            frequencies: vec![one; FREQUENCIES],
+            tiling,
+            frequencies: vec![one; tiling.frequencies()],
             bias: Buffer::zeros(outputs),
             inputs,
             outputs,
@@ -52,12 +65,12 @@ impl WinogradWeights {
     /// Takes over weights: `tap` gives those of each of the nine taps row by row, all
     /// inputs with all outputs.
     pub(crate) fn pack<'w>(&mut self, order: Order, tap: impl Fn(usize) -> &'w [f32] + Sync) {
-        let (inputs, outputs) = (self.inputs, self.outputs);
+        let (tiling, inputs, outputs) = (self.tiling, self.inputs, self.outputs);
         let frequencies = self.frequencies.par_iter_mut().enumerate();
         let room = || vec![0.0; inputs * outputs];
         frequencies.for_each_init(room, |matrix, (frequency, packed)| {
             matrix.fill(0.0);
-            for (index, share) in taps_of_frequency(frequency) {
+            for (index, share) in tiling.taps_of_frequency(frequency) {
                 for (sum, weight) in matrix.iter_mut().zip(tap(index)) {
                     *sum += share * weight;
                 }
@@ -91,14 +104,6 @@ pub(crate) enum Order {
     ByOutput,
 }
 
-/// What four frequencies are made of three weights in a line.
-const FILTERS: [[f32; 3]; 4] = [
-    [1.0, 0.0, 0.0],
-    [0.5, 0.5, 0.5],
-    [0.5, -0.5, 0.5],
-    [0.0, 0.0, 1.0],
-];
-
 /// Images that lie one after the other, all with the same grid of pixels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Images {
@@ -121,6 +126,7 @@ impl Images {
 /// How the pixels of grids fall into tiles.
 #[derive(Debug, Clone, Copy)]
 struct Tiles {
+    tiling: Tiling,
     /// Rows of one image.
     image_rows: usize,
     /// Rows of all images.
@@ -131,11 +137,12 @@ struct Tiles {
 }
 
 impl Tiles {
-    fn of(images: usize, rows: usize, columns: usize) -> Self {
-        let (image_rows, columns) = (rows.div_ceil(2), columns.div_ceil(2));
+    fn of(tiling: Tiling, images: usize, rows: usize, columns: usize) -> Self {
+        let [image_rows, columns] = [rows, columns].map(|pixels| pixels.div_ceil(tiling.side()));
         let rows = images * image_rows;
         let parts = (rows * columns / MIN_TILES).max(1);
         Self {
+            tiling,
             image_rows,
             rows,
             columns,
@@ -154,24 +161,18 @@ impl Tiles {
     }
 }
 
-/// How many tiles so many pixels fall into.
-pub(crate) fn n_tiles(rows: usize, columns: usize) -> usize {
-    rows.div_ceil(2) * columns.div_ceil(2)
-}
-
-/// The rows or columns that so many pixels in a line see, in whole tiles.
-pub(crate) fn seen_by(pixels: usize) -> usize {
-    pixels.next_multiple_of(2) + 2
-}
-
-/// How many values [`Kernels::winograd`] wants as scratch for so many pixels of so many
-/// images.
-pub(crate) fn scratch_len(
-    images: usize,
-    [rows, columns]: [usize; 2],
-    [inputs, outputs]: [usize; 2],
-) -> usize {
-    FREQUENCIES * Tiles::of(images, rows, columns).at_once() * (inputs + outputs)
+impl Tiling {
+    /// How many values [`Kernels::winograd`] wants as scratch for so many pixels of so many
+    /// images.
+    pub(crate) fn scratch_len(
+        self,
+        images: usize,
+        [rows, columns]: [usize; 2],
+        [inputs, outputs]: [usize; 2],
+    ) -> usize {
+        let tiles = Tiles::of(self, images, rows, columns);
+        self.frequencies() * tiles.at_once() * (inputs + outputs)
+    }
 }
 
 impl Kernels {
@@ -184,12 +185,12 @@ impl Kernels {
 
     /// The convolution of a grid of pixels of each image with a kernel of 3×3 and no stride.
     ///
-    /// `x` is seen in whole tiles: [`seen_by`] so many rows and columns.
+    /// `x` is seen in whole tiles: [`Tiling::seen_by`] so many rows and columns.
     ///
     /// # Panics
     ///
     /// If a tile sees or a pixel lies beyond the end of its slice, or `scratch` is shorter
-    /// than [`scratch_len`].
+    /// than [`Tiling::scratch_len`].
     pub(crate) fn winograd(
         &self,
         x: &[f32],
@@ -200,12 +201,15 @@ impl Kernels {
         finish: Finish,
     ) {
         let WinogradWeights {
-            inputs, outputs, ..
+            tiling,
+            inputs,
+            outputs,
+            ..
         } = *weights;
         if images.count == 0 || grid.rows == 0 || grid.columns == 0 {
             return;
         }
-        self.check_sight(x, (images, grid), inputs);
+        self.check_sight(x, tiling, (images, grid), inputs);
         let last_y = (images.count - 1) * images.y
             + (grid.rows - 1) * grid.y_row
             + (grid.columns - 1) * grid.y_column;
@@ -214,12 +218,12 @@ impl Kernels {
             "a pixel lies beyond the result"
         );
         assert!(self.tiles_channels(inputs, outputs), "whole vectors");
-        let tiles = Tiles::of(images.count, grid.rows, grid.columns);
+        let tiles = Tiles::of(tiling, images.count, grid.rows, grid.columns);
         for first in (0..tiles.rows).step_by(tiles.rows_at_once) {
             let n_rows = tiles.rows_at_once.min(tiles.rows - first);
             let n_tiles = n_rows * tiles.columns;
-            let (seen, rest) = scratch.split_at_mut(FREQUENCIES * n_tiles * inputs);
-            let products = &mut rest[..FREQUENCIES * n_tiles * outputs];
+            let (seen, rest) = scratch.split_at_mut(tiling.frequencies() * n_tiles * inputs);
+            let products = &mut rest[..tiling.frequencies() * n_tiles * outputs];
             self.look_at_rows(
                 x,
                 (images, grid),
@@ -237,7 +241,7 @@ impl Kernels {
             }
             for row in 0..n_rows {
                 let (image, image_row) = tiles.place(first + row);
-                let pixel_row = 2 * image_row;
+                let pixel_row = tiling.side() * image_row;
                 let call = TileRow {
                     pixels: std::ptr::null(),
                     results: y[image * images.y + pixel_row * grid.y_row..].as_mut_ptr(),
@@ -249,7 +253,7 @@ impl Kernels {
                     n_tiles: tiles.columns,
                     n_vectors: outputs / self.lanes(),
                     bias: weights.bias.as_ptr(),
-                    n_rows: 2.min(grid.rows - pixel_row),
+                    n_rows: tiling.side().min(grid.rows - pixel_row),
                     n_columns: grid.columns,
                     finish,
                 };
@@ -257,7 +261,7 @@ impl Kernels {
                 // assertions above bound where the last pixel lies, and that outputs, of which
                 // there are as many biases, are whole vectors; `products` has all frequencies
                 // of `n_tiles`.
-                unsafe { (self.see)(&call) };
+                unsafe { (self.transforms(tiling).see)(&call) };
             }
         }
     }
@@ -268,8 +272,8 @@ impl Kernels {
     /// # Shapes
     ///
     /// - `x`: as the convolution saw it
-    /// - `dy`: the gradient of the results, at the `y` places of `grid` and, if their number
-    ///   is odd, zeros or what else shall count in one row and column more
+    /// - `dy`: the gradient of the results, at the `y` places of `grid` and, where these are no
+    ///   whole tiles, zeros or what else shall count in the rows and columns that are missing
     /// - `frequencies`: `[frequency, tile, input]`, then `[frequency, tile, output]`
     ///
     /// # Panics
@@ -278,6 +282,7 @@ impl Kernels {
     /// that length.
     pub(crate) fn winograd_frequencies(
         &self,
+        tiling: Tiling,
         x: &[f32],
         (images, grid): (Images, Grid),
         dy: &[f32],
@@ -287,8 +292,9 @@ impl Kernels {
         if images.count == 0 || grid.rows == 0 || grid.columns == 0 {
             return;
         }
-        self.check_sight(x, (images, grid), inputs);
-        let [rows, columns] = [grid.rows, grid.columns].map(|n| n.next_multiple_of(2));
+        self.check_sight(x, tiling, (images, grid), inputs);
+        let side = tiling.side();
+        let [rows, columns] = [grid.rows, grid.columns].map(|n| n.next_multiple_of(side));
         let last_y =
             (images.count - 1) * images.y + (rows - 1) * grid.y_row + (columns - 1) * grid.y_column;
         assert!(
@@ -296,19 +302,19 @@ impl Kernels {
             "a pixel lies beyond the gradient"
         );
         assert!(self.tiles_channels(inputs, outputs), "whole vectors");
-        let tiles = Tiles::of(images.count, grid.rows, grid.columns);
+        let tiles = Tiles::of(tiling, images.count, grid.rows, grid.columns);
         let n_tiles = tiles.rows * tiles.columns;
-        let (seen, spread) = frequencies.split_at_mut(FREQUENCIES * n_tiles * inputs);
+        let (seen, spread) = frequencies.split_at_mut(tiling.frequencies() * n_tiles * inputs);
         assert_eq!(
             spread.len(),
-            FREQUENCIES * n_tiles * outputs,
+            tiling.frequencies() * n_tiles * outputs,
             "room for all"
         );
         self.look_at_rows(x, (images, grid), tiles, 0..tiles.rows, inputs, seen);
         for row in 0..tiles.rows {
             let (image, image_row) = tiles.place(row);
             let call = TileRow {
-                pixels: dy[image * images.y + 2 * image_row * grid.y_row..].as_ptr(),
+                pixels: dy[image * images.y + side * image_row * grid.y_row..].as_ptr(),
                 results: std::ptr::null_mut(),
                 row: grid.y_row,
                 column: grid.y_column,
@@ -318,20 +324,20 @@ impl Kernels {
                 n_tiles: tiles.columns,
                 n_vectors: outputs / self.lanes(),
                 bias: std::ptr::null(),
-                n_rows: 2,
+                n_rows: side,
                 n_columns: columns,
                 finish: Finish::Write,
             };
             // SAFETY: `Kernels` exist only for processors that have the instructions. The
             // assertions above bound the last pixel in whole tiles, and that outputs are
             // whole vectors; `spread` has all frequencies of `n_tiles`.
-            unsafe { (self.unsee)(&call) };
+            unsafe { (self.transforms(tiling).unsee)(&call) };
         }
     }
 
     /// Writes to `dw`, `[input, output]`, or adds to it, one frequency of the gradient of the
     /// transformed weights, from [all frequencies](Kernels::winograd_frequencies) of so many
-    /// tiles; [`shares_of_tap`] says how the gradient of the weights follows.
+    /// tiles; [`Tiling::shares_of_tap`] says how the gradient of the weights follows.
     ///
     /// # Panics
     ///
@@ -339,21 +345,35 @@ impl Kernels {
     pub(crate) fn winograd_weight(
         &self,
         frequencies: &[f32],
-        n_tiles: usize,
+        (tiling, n_tiles): (Tiling, usize),
         frequency: usize,
         [inputs, outputs]: [usize; 2],
         (dw, sums): (&mut [f32], Sums),
     ) {
-        let (seen, spread) = frequencies.split_at(FREQUENCIES * n_tiles * inputs);
+        let (seen, spread) = frequencies.split_at(tiling.frequencies() * n_tiles * inputs);
         let seen = &seen[frequency * n_tiles * inputs..][..n_tiles * inputs];
         let spread = &spread[frequency * n_tiles * outputs..][..n_tiles * outputs];
         let grid = line(n_tiles, inputs, outputs);
         self.conv_weight(seen, grid, run(inputs), spread, outputs, (dw, sums));
     }
 
+    fn transforms(&self, tiling: Tiling) -> &Transforms {
+        match tiling {
+            Tiling::Two => &self.tiles_of_two,
+            Tiling::Three => &self.tiles_of_three,
+            Tiling::Four => &self.tiles_of_four,
+        }
+    }
+
     /// Checks that all tiles see values of `x`.
-    fn check_sight(&self, x: &[f32], (images, grid): (Images, Grid), inputs: usize) {
-        let (rows, columns) = (seen_by(grid.rows), seen_by(grid.columns));
+    fn check_sight(
+        &self,
+        x: &[f32],
+        tiling: Tiling,
+        (images, grid): (Images, Grid),
+        inputs: usize,
+    ) {
+        let (rows, columns) = (tiling.seen_by(grid.rows), tiling.seen_by(grid.columns));
         let last =
             (images.count - 1) * images.x + (rows - 1) * grid.x_row + (columns - 1) * grid.x_column;
         assert!(last + inputs <= x.len(), "a tile sees beyond the image");
@@ -369,12 +389,13 @@ impl Kernels {
         inputs: usize,
         seen: &mut [f32],
     ) {
-        let n_tiles = rows.len() * tiles.columns;
-        assert_eq!(seen.len(), FREQUENCIES * n_tiles * inputs, "room for all");
+        let (tiling, n_tiles) = (tiles.tiling, rows.len() * tiles.columns);
+        let len = tiling.frequencies() * n_tiles * inputs;
+        assert_eq!(seen.len(), len, "room for all");
         for (index, row) in rows.enumerate() {
             let (image, row) = tiles.place(row);
             let call = TileRow {
-                pixels: x[image * images.x + 2 * row * grid.x_row..].as_ptr(),
+                pixels: x[image * images.x + tiling.side() * row * grid.x_row..].as_ptr(),
                 results: std::ptr::null_mut(),
                 row: grid.x_row,
                 column: grid.x_column,
@@ -384,14 +405,14 @@ impl Kernels {
                 n_tiles: tiles.columns,
                 n_vectors: inputs / self.lanes(),
                 bias: std::ptr::null(),
-                n_rows: 4,
-                n_columns: 2 * tiles.columns + 2,
+                n_rows: tiling.seen(),
+                n_columns: tiling.seen_by(grid.columns),
                 finish: Finish::Write,
             };
             // SAFETY: `Kernels` exist only for processors that have the instructions. Callers
             // have checked what all tiles of the grid see, and that inputs are whole vectors;
             // `seen` has all frequencies of `n_tiles`.
-            unsafe { (self.look)(&call) };
+            unsafe { (self.transforms(tiling).look)(&call) };
         }
     }
 }
@@ -417,20 +438,4 @@ fn run(inputs: usize) -> Taps {
         segment_stride: 0,
         run: inputs,
     }
-}
-
-/// The frequencies that the gradient of one of the nine taps is made of, and their shares.
-pub(crate) fn shares_of_tap(tap: usize) -> impl Iterator<Item = (usize, f32)> {
-    let shares = (0..FREQUENCIES).map(move |frequency| (frequency, share(tap, frequency)));
-    shares.filter(|(_, share)| *share != 0.0)
-}
-
-/// The taps that a frequency is made of, and their shares.
-fn taps_of_frequency(frequency: usize) -> impl Iterator<Item = (usize, f32)> {
-    let shares = (0..9).map(move |tap| (tap, share(tap, frequency)));
-    shares.filter(|(_, share)| *share != 0.0)
-}
-
-fn share(tap: usize, frequency: usize) -> f32 {
-    FILTERS[frequency / 4][tap / 3] * FILTERS[frequency % 4][tap % 3]
 }

@@ -21,6 +21,7 @@ use crate::Shape;
 use crate::buffer::Buffer;
 use crate::conv::{ConvGradient, Convolution};
 use crate::graph::Window;
+use crate::kernels::winograd::Tiling;
 use crate::kernels::{Finish, Kernels, PoolRow, period};
 use crate::plan::{Block, ConvLayer, Plan, Step};
 use crate::scratch::Lengths;
@@ -119,8 +120,9 @@ impl Bands {
         let row_len = shape.width * shape.channels;
         let fair = (n * shape.height).div_ceil(16);
         let band = (BAND_VALUES / row_len).min(fair).clamp(1, shape.height);
-        // Convolutions may compute rows in pairs.
-        let band = band.next_multiple_of(2);
+        // Convolutions may compute the rows of a tile together.
+        let tiling = conv.and_then(|conv| conv.tiling(kernels));
+        let band = band.next_multiple_of(tiling.map_or(1, Tiling::side));
         Self {
             images: n,
             rows: shape.height,
