@@ -6,8 +6,9 @@
 //! cargo run --release -p biophony-dataset --example near_copies -- FOLDER [N_CLIPS] [SEED]
 //! ```
 //!
-//! What came out is in `docs/near-copies.md`. `FOLDER` has one subfolder per class. The kinds that need an encoder run
-//! `ffmpeg`; without it they are left out, which is said.
+//! What came out is in `docs/near-copies.md`. `FOLDER` has one subfolder per class.
+//! The kinds that need an encoder run `ffmpeg`; without it they are left out, which is
+//! said.
 //!
 //! Recall: altered copies in the group of their original. Precision: of the
 //! pairs with an altered copy, those whose originals belong together, which are

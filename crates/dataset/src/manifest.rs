@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::DatasetError;
 use crate::recording::{Dataset, Part, Recording, Skipped};
 
-/// The columns that have a meaning here.
+/// The columns that have a meaning here, those first that must be there.
 const COLUMNS: [&str; 5] = ["path", "label", "group", "fold", "split"];
 
 /// Reads a manifest: a CSV file with the columns `path,label[,group][,fold][,split]`.
@@ -131,15 +131,16 @@ impl Columns {
                 return Err(bad(name, "appears twice".to_owned()));
             }
         }
-        for name in header {
-            if let Some(column) = nearest(name)
-                && !found.contains_key(column)
-            {
+        // Those that must be there come first: what is like another column does not
+        // explain that one of them is missing.
+        for column in COLUMNS {
+            if found.contains_key(column) {
+                continue;
+            }
+            if let Some(name) = header.iter().find(|name| nearest(name) == Some(column)) {
                 return Err(bad(name, format!("unknown; did you mean `{column}`?")));
             }
-        }
-        for column in ["path", "label"] {
-            if !found.contains_key(column) {
+            if ["path", "label"].contains(&column) {
                 let hint = format!(
                     "; the header is `{}`",
                     header.iter().collect::<Vec<_>>().join(",")
@@ -290,6 +291,10 @@ mod tests {
         check_error(
             "filename,label\n1.wav,a\n",
             ", line 1: no column `path`; the header is `filename,label`",
+        );
+        check_error(
+            "file,label\n1.wav,a\n",
+            ", line 1: no column `path`; the header is `file,label`",
         );
         check_error(
             "path,label,path\n",
