@@ -215,7 +215,9 @@ fn what_is_no_number_becomes_silence_with_a_warning() {
     assert_eq!(decoded.clip.samples(), [0.0, 0.0, 0.5, 0.25]);
     assert_eq!(
         decoded.warnings,
-        ["2 samples were no finite numbers and were replaced by silence."]
+        [
+            "2 samples were damaged (no number, infinite, or beyond ±1e10) and were replaced by silence."
+        ]
     );
 }
 

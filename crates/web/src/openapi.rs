@@ -51,6 +51,7 @@ pub(crate) struct ErrorDetail {
         sounds::examples,
         sounds::example,
         sounds::feedback,
+        sounds::live,
         sounds::demo_state,
         sounds::demo,
         runs::routes::runs,

@@ -135,7 +135,7 @@ impl Sound {
         }
         if mix.replaced > 0 {
             warnings.push(format!(
-                "{} samples were no finite numbers and were replaced by silence.",
+                "{} samples were damaged (no number, infinite, or beyond ±1e10) and were replaced by silence.",
                 mix.replaced
             ));
         }

@@ -98,7 +98,7 @@ impl Mixer {
         if fits { Ok(()) } else { Err(LimitReached) }
     }
 
-    /// Updates peak and clipping, and silences what is no number.
+    /// Updates peak and clipping, and silences what is damaged.
     fn note_levels(&mut self, values: &mut [f32]) {
         let largest = dispatch!(instructions::level(), _simd => largest_magnitude(values));
         if largest > LARGEST_CREDIBLE.to_bits() {
@@ -156,7 +156,7 @@ pub(super) struct Mix {
     pub(super) peak: f32,
     /// How many samples, over all channels, were at full scale.
     pub(super) clipped: u64,
-    /// How many samples, over all channels, were no number.
+    /// How many samples, over all channels, were damaged.
     pub(super) replaced: u64,
 }
 

@@ -94,7 +94,12 @@ async fn read(
     while let Some(mut part) = multipart.next_field().await.map_err(bad)? {
         let name = part.name().unwrap_or_default().to_owned();
         match name.as_str() {
-            "file" if form.file.is_none() => {
+            name if form.has(name) => {
+                return Err(ApiError::BadRequest(format!(
+                    "the form has more than one part `{name}`"
+                )));
+            }
+            "file" => {
                 let filename: String = part
                     .file_name()
                     .unwrap_or("upload")
@@ -122,6 +127,10 @@ async fn read(
 }
 
 impl Form {
+    fn has(&self, name: &str) -> bool {
+        self.texts.contains_key(name) || (name == "file" && self.file.is_some())
+    }
+
     fn text(&self, name: &'static str) -> Result<&str, ApiError> {
         let text = self.texts.get(name);
         text.map(String::as_str).ok_or_else(|| lacks(name))

@@ -4,9 +4,10 @@
 //! `{"type":"stop"}` at its end. Sound is always taken from the socket at once, so that
 //! a slow server never makes the browser's buffers grow: what cannot be heard in time
 //! is dropped from the [`Inbox`], the oldest first, and the client is told. A client
-//! that does not listen is not spoken to for long.
+//! that says what is not understood is told so when what it sent before has been heard,
+//! and that is the end; one that does not listen is not spoken to for long.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -39,6 +40,9 @@ const PIECE: (Seconds, Seconds) = (Seconds(0.1), Seconds(1.0));
 /// How long a client may say nothing, and how long it may not listen.
 const SILENCE: Duration = Duration::from_secs(60);
 const DEAFNESS: Duration = Duration::from_secs(20);
+
+/// How much is repeated of words that are not understood, in characters.
+const QUOTED: usize = 60;
 
 /// The wait when there is no room to classify.
 const BUSY_WAIT: Duration = Duration::from_millis(50);
@@ -76,6 +80,8 @@ async fn live(
 struct Shared {
     inbox: Mutex<Inbox>,
     changed: Notify,
+    /// Why the client is not listened to any more, where it did not stop by itself.
+    refusal: OnceLock<ApiError>,
 }
 
 impl Shared {
@@ -100,9 +106,12 @@ async fn converse(socket: WebSocket, state: WebState, client: Client, rate: Samp
     let shared = Shared {
         inbox: Mutex::new(Inbox::new(rate.samples_in(state.limits().live_backlog))),
         changed: Notify::new(),
+        refusal: OnceLock::new(),
     };
     let listening = async {
-        listen(stream, &shared).await;
+        if let Err(refusal) = listen(stream, &shared).await {
+            shared.refusal.get_or_init(|| refusal);
+        }
         shared.inbox(Inbox::end);
         shared.changed.notify_one();
         // The other direction decides when it is over.
@@ -115,20 +124,34 @@ async fn converse(socket: WebSocket, state: WebState, client: Client, rate: Samp
     drop(place);
 }
 
-/// Takes sound in until the client stops, goes away or falls silent.
-async fn listen(mut stream: SplitStream<WebSocket>, shared: &Shared) {
+/// Takes sound in until the client stops, goes away, falls silent, or says what is not
+/// understood.
+async fn listen(mut stream: SplitStream<WebSocket>, shared: &Shared) -> Result<(), ApiError> {
     while let Ok(Some(Ok(frame))) = timeout(SILENCE, stream.next()).await {
         match frame {
+            Frame::Binary(bytes) if !bytes.len().is_multiple_of(size_of::<f32>()) => {
+                return Err(ApiError::BadRequest(format!(
+                    "a binary message of {} bytes holds no whole number of 32-bit floats",
+                    bytes.len()
+                )));
+            }
             Frame::Binary(bytes) => {
                 shared.inbox(|inbox| inbox.push(&bytes));
                 shared.changed.notify_one();
             }
-            Frame::Text(text) if is_stop(&text) => return,
-            Frame::Close(_) => return,
-            // Pings are answered below us; other words mean nothing yet.
-            Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) => {}
+            Frame::Text(text) if is_stop(&text) => break,
+            Frame::Text(text) => {
+                let text: String = text.chars().take(QUOTED).collect();
+                return Err(ApiError::BadRequest(format!(
+                    "`{text}` is not understood: the only message in words is {{\"type\":\"stop\"}}"
+                )));
+            }
+            Frame::Close(_) => break,
+            // Pings are answered below us.
+            Frame::Ping(_) | Frame::Pong(_) => {}
         }
     }
+    Ok(())
 }
 
 fn is_stop(text: &str) -> bool {
@@ -199,7 +222,10 @@ impl Speaker {
                 Err(error) => return self.fail(&error).await,
             }
         }
-        self.close().await;
+        match shared.refusal.get() {
+            Some(refusal) => self.fail(refusal).await,
+            None => self.close().await,
+        }
     }
 
     async fn say(&mut self, message: &Message) -> Result<(), Gone> {

@@ -251,6 +251,22 @@ pub(crate) struct FeedbackForm {
 )]
 pub(crate) fn feedback() {}
 
+/// Listens live: a WebSocket
+///
+/// Send binary messages of mono samples as little-endian 32-bit floats, and
+/// `{"type":"stop"}` at the end. JSON messages come back, told apart by `type`: `ready`
+/// (the model), `columns` (of the spectrogram), `window` (what was heard, and when),
+/// `dropped` (sound that came faster than it could be heard), `model` (another one
+/// answers from here on) and `error`, which is the last one.
+#[utoipa::path(get, path = "/api/v1/live", tag = "sounds",
+    params(("rate" = u32, Query, minimum = 4000, maximum = 384000, description = "Samples per second that follow")),
+    responses(
+        (status = 101, description = "A WebSocket"),
+        (status = 400, body = ErrorBody, description = "The rate makes no sense, or no WebSocket is asked for"),
+    )
+)]
+pub(crate) fn live() {}
+
 /// How the training of the demo model stands
 #[utoipa::path(get, path = "/api/v1/demo", tag = "sounds",
     responses((status = 200, body = Demo))

@@ -75,6 +75,8 @@ fn what_is_no_review_is_refused_and_nothing_is_written() {
             "bad_request",
         ),
         (vec![file, ("label", None, b""), correct], "bad_request"),
+        (vec![file, file, label, correct], "bad_request"),
+        (vec![file, label, label, correct], "bad_request"),
         (
             vec![file, ("label", None, b".hidden"), correct],
             "bad_request",

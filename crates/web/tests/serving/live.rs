@@ -108,6 +108,28 @@ fn what_is_heard_is_told_window_by_window_and_drawn_without_a_gap() {
     assert_eq!(messages.last().expect("more")["type"], "window");
 }
 
+#[test]
+fn what_is_not_understood_is_named_when_the_sound_before_it_was_heard() {
+    let place = Place::with_champion();
+    let server = serve(place.state());
+    for (message, named) in [
+        (Message::text("hello"), "`hello`"),
+        (Message::text(r#"{"type":"zzz"}"#), "`{\"type\":\"zzz\"}`"),
+        (Message::binary(vec![1, 2, 3]), "3 bytes"),
+    ] {
+        let mut socket = connect(&server);
+        send(&mut socket, tone(1_200.0, 1.0, RATE).samples());
+        socket.send(message).expect("sends");
+        let messages = rest(socket);
+        assert_eq!(of_type(&messages, "window").len(), 4);
+        let last = messages.last().expect("an error");
+        assert_eq!(last["type"], "error");
+        assert_eq!(last["error"]["code"], "bad_request");
+        let said = last["error"]["message"].as_str().expect("words");
+        assert!(said.contains(named), "{said}");
+    }
+}
+
 fn base64_length(text: &str) -> usize {
     let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
     text.len() / 4 * 3 - padding

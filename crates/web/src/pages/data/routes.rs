@@ -100,7 +100,7 @@ pub(crate) async fn clips(State(state): State<WebState>, query: Query) -> Respon
         ("run" = Option<String>, Query, description = "The run of the pipeline whose audit is meant; the newest if there is none"),
         ("path" = String, Query, description = "The recording's path in the audit"),
     ),
-    responses((status = 200, content_type = "audio/wav", body = Vec<u8>), (status = 206, description = "The part that the header `Range` asks for"), (status = 404, body = ErrorBody))
+    responses((status = 200, content_type = "audio/wav", body = Vec<u8>), (status = 206, description = "The part that the header `Range` asks for"), (status = 400, body = ErrorBody, description = "A parameter is missing or makes no sense"), (status = 404, body = ErrorBody))
 )]
 pub(crate) async fn audio(
     State(state): State<WebState>,
@@ -119,7 +119,7 @@ pub(crate) async fn audio(
         ("run" = Option<String>, Query, description = "The run of the pipeline whose audit is meant; the newest if there is none"),
         ("path" = String, Query, description = "The recording's path in the audit"),
     ),
-    responses((status = 200, content_type = "image/png", body = Vec<u8>), (status = 404, body = ErrorBody))
+    responses((status = 200, content_type = "image/png", body = Vec<u8>), (status = 400, body = ErrorBody, description = "A parameter is missing or makes no sense"), (status = 404, body = ErrorBody))
 )]
 pub(crate) async fn picture(State(state): State<WebState>, query: Query) -> Response {
     let _turn = TURNS.acquire().await;

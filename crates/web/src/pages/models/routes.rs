@@ -197,7 +197,7 @@ async fn roll_back_here(State(state): State<WebState>, Path(name): Path<String>)
 /// Puts the previous version into use again
 #[utoipa::path(post, path = "/api/v1/models/{name}/rollback", tag = "models",
     params(("name" = String, Path)),
-    responses((status = 200, body = VersionLink), (status = 403, body = ErrorBody), (status = 409, body = ErrorBody, description = "There is no previous version"))
+    responses((status = 200, body = VersionLink), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody, description = "There is no such model"), (status = 409, body = ErrorBody, description = "There is no previous version"))
 )]
 pub(crate) async fn roll_back(State(state): State<WebState>, Path(name): Path<String>) -> Response {
     changed(state.blocking(move |state| go_back(state, &name)).await)

@@ -175,7 +175,7 @@ async fn artifacts_page(
         ("run_id" = String, Path),
         ("path" = Option<String>, Query, description = "The folder; the outermost if there is none"),
     ),
-    responses((status = 200, body = Folder), (status = 404, body = ErrorBody))
+    responses((status = 200, body = Folder), (status = 400, body = ErrorBody, description = "The path leads out of the run's artifacts"), (status = 404, body = ErrorBody))
 )]
 pub(crate) async fn artifacts_of_run(
     State(state): State<WebState>,
