@@ -4,7 +4,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { PHONE, begunRun, browse, registerAgain, screenshot, serve, tell } from "./support.mjs";
+import { LONG_LABEL, PHONE, begunRun, browse, registerAgain, screenshot, serve, sideways, tell } from "./support.mjs";
 
 let server;
 let browser;
@@ -92,4 +92,40 @@ test("on a phone versions and runs of pipelines are read without scrolling sidew
   assert.equal(await desk.locator("table.stacked tbody tr").first().evaluate((row) => getComputedStyle(row).display), "table-row");
   await screenshot(desk, "models-desk");
   await desk.context().close();
+});
+
+test("recordings of classes with long names stay in the page and in their cards", async () => {
+  for (const size of [{}, PHONE]) {
+    const page = await browser.page(size);
+    for (const address of ["/data", "/data/clips"]) {
+      await page.goto(server.address + address);
+      await page.evaluate((label) => {
+        for (const details of document.querySelectorAll("details")) details.open = true;
+        for (const name of document.querySelectorAll(".classes th a, figcaption .badge, option")) name.textContent = label;
+      }, LONG_LABEL);
+      assert.ok((await sideways(page)) <= 0, `${address} scrolls sideways by ${await sideways(page)}`);
+      const out = await page.evaluate(() => [...document.querySelectorAll("figure.listen *")].filter((inner) => inner.getBoundingClientRect().right > inner.closest("figure").getBoundingClientRect().right + 0.5).length);
+      assert.equal(out, 0, "what a card holds is in it");
+    }
+    await page.context().close();
+  }
+});
+
+test("on a phone the classes of a collection are a table without an end beyond the edge", async () => {
+  const page = await browser.page(PHONE);
+  await page.goto(`${server.address}/data`);
+  assert.deepEqual(await hidden(page), []);
+  const heads = await page.locator(".classes thead th:visible").evaluateAll((heads) => heads.map((head) => head.getBoundingClientRect().right - innerWidth));
+  assert.ok(heads.every((beyond) => beyond < 0), `${heads}`);
+  // How long they are together, for an hour at most, is one line.
+  const together = page.locator(".stat .value").last();
+  const { before, after } = await together.evaluate((value) => {
+    value.textContent = "1";
+    const before = value.offsetHeight;
+    value.textContent = "57 min 12 s";
+    return { before, after: value.offsetHeight };
+  });
+  assert.equal(after, before);
+  assert.ok((await sideways(page)) <= 0);
+  await page.context().close();
 });

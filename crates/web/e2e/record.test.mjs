@@ -78,6 +78,10 @@ test("with the box unticked a recording waits to be listened to", async () => {
   await page.click("#record");
   await page.waitForSelector("#record-after:not([hidden])");
   assert.equal(await page.locator(".answer").count(), 0);
+  // The button is there for what the box does not do.
+  await page.check("#record-at-once");
+  assert.ok(await page.locator("#record-classify").isHidden());
+  await page.uncheck("#record-at-once");
   await page.click("#record-listen");
   await page.waitForFunction(() => document.querySelector("#record-listen").textContent.includes("Pause"));
   await page.click("#record-classify");

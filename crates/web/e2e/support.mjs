@@ -13,6 +13,8 @@ import { chromium } from "playwright-core";
 
 const { BIOPHONY = "biophony", CHROMIUM = "/usr/bin/chromium", WEB_HOME = "", WEB_CLIPS = "", WEB_OUT = "screenshots" } = process.env;
 export const home = WEB_HOME;
+/** What somebody who sorts by species and voice calls a class. */
+export const LONG_LABEL = "Dendrocopos_major_great_spotted_woodpecker_drumming_and_calling";
 /** The size of a phone. */
 export const PHONE = { width: 390, height: 844 };
 export const scratch = mkdtempSync(join(tmpdir(), "biophony-web-"));
@@ -263,5 +265,8 @@ export function microphoneFile(clip) {
   });
   return writeWav(join(scratch, "microphone.wav"), up, MICROPHONE_HZ);
 }
+
+/** By how much the page is wider than what is seen of it. */
+export const sideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
 export const heard = (page) => page.locator(".answer .verdict-name").innerText();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { browse, cliAnswer, clipOf, clips, heard, home, scratch, screenshot, serve, writeWav } from "./support.mjs";
+import { LONG_LABEL, PHONE, browse, cliAnswer, clipOf, clips, heard, home, scratch, screenshot, serve, sideways, writeWav } from "./support.mjs";
 
 let server;
 let browser;
@@ -329,6 +329,181 @@ test("history keeps answers and clips in this browser, and forgets them", async 
   assert.match(await forget.innerText(), /Really forget all \d+\?/);
   await forget.click();
   await page.waitForSelector("#history", { state: "hidden" });
+  await page.context().close();
+});
+
+test("classes with long names stay in the page, on a desk and in a hand", async () => {
+  const response = await fetch(`${server.address}/api/v1/classify?filename=owl.wav&detail=full`, { method: "POST", body: readFileSync(clipOf("owl")) });
+  const answer = await response.json();
+  const names = answer.model.labels.map((_, number) => `${LONG_LABEL}_${number}`);
+  for (const scored of [answer, ...answer.windows]) scored.predictions.forEach((one, number) => (one.label = names[number]));
+  answer.model.labels = names;
+  const unbroken = "a".repeat(80);
+  for (const size of [{}, PHONE]) {
+    const page = await browser.page(size);
+    await page.route("**/api/v1/examples", (route) => route.fulfill({ json: { examples: names.map((label, number) => ({ name: `${number}.wav`, label, source: "A test" })) } }));
+    await page.route("**/api/v1/classify*", (route) => route.fulfill({ json: answer }));
+    await page.route("**/api/v1/feedback", (route) => route.fulfill({ status: 201, json: { path: "a.wav" } }));
+    await page.goto(server.address);
+    await page.waitForSelector("#examples button");
+    await page.locator("#model-line").evaluate((line, unbroken) => line.append(unbroken), unbroken);
+    assert.ok((await sideways(page)) <= 0, "examples");
+    await page.setInputFiles("#files", clipOf("owl"));
+    await page.waitForSelector(".answer");
+    const gaps = await page.locator(".probabilities .bars > div").evaluateAll((rows) => rows.map((row) => {
+      const [bar, share] = [row.querySelector(".bar"), row.querySelector(".num")].map((part) => part.getBoundingClientRect());
+      return share.left - bar.right;
+    }));
+    assert.ok(gaps.every((gap) => gap > 5), `bars end before their shares: ${gaps}`);
+    assert.ok((await sideways(page)) <= 0, "the answer");
+    await contradict(page, unbroken);
+    assert.ok((await sideways(page)) <= 0, "what was stored");
+    await screenshot(page, `long-names-${size === PHONE ? "phone" : "desk"}`);
+    await page.context().close();
+  }
+});
+
+test("on a phone a long file name leaves what was heard its line", async () => {
+  const page = await open(PHONE);
+  const long = join(scratch, "2026-05-14_ridge-station-07_north-microphone_dawn-chorus_0431.wav");
+  copyFileSync(clipOf("woodpecker"), long);
+  await page.setInputFiles("#files", [long, clipOf("owl")]);
+  await isSaid(page, "2 files · 2 answered");
+  const lines = await page.locator(".results-table td:nth-child(2)").first().evaluate((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell.firstChild);
+    return { text: cell.innerText, n: range.getClientRects().length };
+  });
+  assert.deepEqual(lines, { text: "Woodpecker", n: 1 });
+  assert.ok((await sideways(page)) <= 0);
+  await screenshot(page, "table-phone");
+  await page.context().close();
+});
+
+/** What this browser remembers, as it keeps it. */
+const remembered = (page) => page.evaluate(() => new Promise((resolve) => {
+  const opening = indexedDB.open("biophony");
+  opening.onsuccess = () => {
+    const all = opening.result.transaction("answers").objectStore("answers").getAll();
+    all.onsuccess = () => resolve(all.result.map(({ id, at, verdict }) => ({ id, at, verdict })));
+  };
+}));
+
+const contradict = async (page, label) => {
+  await page.getByRole("button", { name: /Wrong, it is|It is something else/ }).click();
+  await page.getByLabel("What is it really?").fill(label);
+  await page.getByRole("button", { name: "Store" }).click();
+  await page.waitForSelector(".thanks");
+};
+
+test("history says in words what was said to an answer, and when that answer was", async () => {
+  const page = await open();
+  await page.setInputFiles("#files", clipOf("woodpecker"));
+  await page.waitForSelector("#history .kept");
+  assert.ok((await heard(page)).startsWith("Woodpecker"));
+  const [before] = await remembered(page);
+  await page.reload();
+  await page.locator("#history .kept").click();
+  await contradict(page, "frog");
+  await page.locator("#history .kept", { hasText: "You said: Frog" }).waitFor();
+  assert.equal(await page.locator("#history .kept-verdict").count(), 0, "nothing looks confirmed");
+  assert.deepEqual(await remembered(page), [{ ...before, verdict: "frog" }]);
+  await page.context().close();
+});
+
+test("what was forgotten is not remembered again by what is said to it", async () => {
+  const page = await open();
+  await page.setInputFiles("#files", clipOf("woodpecker"));
+  await page.waitForSelector("#history .kept");
+  const forget = page.locator("#history .section-head button");
+  await forget.click();
+  await forget.click();
+  await page.waitForSelector("#history", { state: "hidden" });
+  await contradict(page, "frog");
+  // What comes next is remembered: by then the one before would have been.
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.waitForSelector("#history .kept");
+  assert.deepEqual((await remembered(page)).map(({ verdict }) => verdict), [undefined]);
+  await page.context().close();
+});
+
+test("of two rows that are unfolded at once the last one stays", async () => {
+  const page = await open();
+  await page.setInputFiles("#files", clips().slice(0, 7));
+  await isSaid(page, "7 files · 7 answered");
+  await page.route("**/api/v1/classify*", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await route.continue();
+  });
+  const rows = page.locator(".unfold");
+  await rows.nth(1).click();
+  await rows.nth(4).click();
+  await page.waitForSelector("tr.unfolded .answer");
+  await page.waitForTimeout(700);
+  assert.deepEqual(await rows.evaluateAll((rows) => rows.map((row) => row.getAttribute("aria-expanded"))), ["false", "false", "false", "false", "true", "false", "false"]);
+  assert.equal(await page.locator("tr.unfolded").count(), 1);
+  await page.context().close();
+});
+
+test("the focus stays with a file that is cancelled and tried again by keyboard", async () => {
+  const page = await open();
+  const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.innerText);
+  const isFocused = (words) => page.waitForFunction((words) => (document.activeElement.id || document.activeElement.innerText) === words, words);
+  await page.route("**/api/v1/classify*", () => undefined); // never answered
+  await page.setInputFiles("#files", clipOf("owl"));
+  await page.locator(".sending button").focus();
+  await page.keyboard.press("Enter");
+  await isFocused("Try again");
+  await page.keyboard.press("Enter");
+  await isFocused("Cancel");
+  await page.keyboard.press("Enter");
+  await isFocused("Try again");
+  await page.unroute("**/api/v1/classify*");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".answer");
+  assert.equal(await focused(), "results");
+
+  // In a table likewise.
+  await page.route("**/api/v1/classify*", () => undefined);
+  await page.setInputFiles("#files", clips().slice(0, 3));
+  await page.waitForSelector("td.sending");
+  await page.locator(".results-head").getByRole("button", { name: "Cancel" }).focus();
+  await page.keyboard.press("Enter");
+  await isFocused("Try 3 again");
+  await page.keyboard.press("Enter");
+  await isFocused("Cancel");
+  await page.keyboard.press("Enter");
+  await isFocused("Try 3 again");
+  await page.unroute("**/api/v1/classify*");
+  await page.locator("td.cancelled button").first().focus();
+  await page.keyboard.press("Enter");
+  await isFocused(clips()[0].split("/").at(-1));
+  await page.context().close();
+});
+
+test("an answer that had to be waited for is brought into view, unless people went elsewhere", async () => {
+  const page = await browser.page({ width: 390, height: 600, reducedMotion: "reduce" });
+  for (const wentElsewhere of [false, true]) {
+    await page.goto(server.address);
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    await page.route("**/api/v1/classify*", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.setInputFiles("#files", clipOf("owl"));
+    await page.waitForSelector(".sending");
+    if (wentElsewhere) {
+      await page.mouse.move(200, 300);
+      await page.mouse.wheel(0, -2000);
+      await page.waitForFunction(() => scrollY === 0);
+    }
+    release();
+    await page.waitForSelector(".answer");
+    const top = await page.locator("#results").evaluate((results) => results.getBoundingClientRect().top);
+    assert.equal(top > 300, wentElsewhere, `the answer begins at ${top}`);
+    await page.unroute("**/api/v1/classify*");
+  }
   await page.context().close();
 });
 

@@ -72,6 +72,7 @@ function fromHistory(entry: Kept): Item {
   item.state = "done";
   item.answer = entry.answer;
   item.verdict = entry.verdict;
+  item.at = entry.at;
   item.historyId = entry.id;
   return item;
 }

@@ -29,14 +29,13 @@ export class History {
     void this.show();
   }
 
-  /** Puts an answer in, or what was said to it since. */
+  /** Puts an answer in, or what was said to it since; what was forgotten meanwhile stays forgotten. */
   async keep(item: Item): Promise<void> {
     if (!item.answer) return;
-    const kept: Kept = { at: Date.now(), name: item.name, answer: item.answer, clip: item.clip && item.clip.size <= MOST_CLIP_BYTES ? item.clip : undefined, verdict: item.verdict };
-    if (item.historyId !== undefined) kept.id = item.historyId;
+    const kept: Kept = { at: item.at, name: item.name, answer: item.answer, clip: item.clip && item.clip.size <= MOST_CLIP_BYTES ? item.clip : undefined, verdict: item.verdict };
     try {
-      const id = await this.#do<IDBValidKey>("readwrite", (store) => store.put(kept));
-      item.historyId = Number(id);
+      if (item.historyId === undefined) item.historyId = Number(await this.#do<IDBValidKey>("readwrite", (store) => store.add(kept)));
+      else await this.#change({ ...kept, id: item.historyId });
       await this.#trim();
       await this.show();
     } catch {
@@ -53,9 +52,10 @@ export class History {
       const fill = bar(best?.probability ?? 0);
       fill.style.setProperty("--bar", classColor(kept.answer.model.labels.indexOf(best?.label ?? "")));
       return h("li", {}, h("button", { class: "kept", type: "button", onclick: () => this.open(kept) },
-        h("span", { class: "kept-label" }, kept.answer.accepted ? title(best?.label ?? "") : "Unknown", kept.verdict !== undefined && h("span", { class: "kept-verdict", title: `You said: ${title(kept.verdict)}` }, icon("check"))),
+        h("span", { class: "kept-label" }, kept.answer.accepted ? title(best?.label ?? "") : "Unknown", isConfirmed(kept) && h("span", { class: "kept-verdict" }, icon("check"), h("span", { class: "visually-hidden" }, "confirmed"))),
         h("span", { class: "num kept-share" }, percent(best?.probability ?? 0)),
         fill,
+        kept.verdict !== undefined && !isConfirmed(kept) && h("span", { class: "kept-said" }, "You said: ", title(kept.verdict)),
         h("span", { class: "kept-name" }, kept.name),
         h("span", { class: "kept-time" }, ago(kept.at))));
     };
@@ -69,6 +69,15 @@ export class History {
         void this.show();
       } }, `Show all ${all.length}`),
       h("p", { class: "hint" }, "Kept in this browser only."));
+  }
+
+  /** Changes an entry that is still there. One transaction, because another page may be forgetting all. */
+  async #change(kept: Kept): Promise<void> {
+    await this.#do("readwrite", (store) => {
+      const found = store.getKey(kept.id ?? 0);
+      found.addEventListener("success", () => found.result !== undefined && store.put(kept));
+      return found;
+    });
   }
 
   async #all(): Promise<Kept[]> {
@@ -100,4 +109,9 @@ export class History {
       request.onerror = () => reject(request.error);
     });
   }
+}
+
+/** Whether the listener said what the answer says. */
+function isConfirmed({ answer, verdict }: Kept): boolean {
+  return answer.accepted && verdict === answer.predictions[0]?.label;
 }

@@ -24,6 +24,8 @@ export interface Item {
   isFinal: boolean;
   /** What the listener said the sound is. */
   verdict: string | undefined;
+  /** When it came. */
+  at: number;
   historyId: number | undefined;
   stop: AbortController;
   /** Whether pictures are asked for with the answer. */
@@ -48,7 +50,7 @@ let lastId = 0;
 /** A sound to ask about; one with a problem has failed already, and nobody is asked. */
 export function newItem(name: string, clip: Blob | undefined, source: Source, problem?: string): Item {
   lastId += 1;
-  return { id: lastId, name, source, clip: problem ? undefined : clip, state: problem ? "failed" : "waiting", sent: 0, delay: undefined, answer: undefined, problem, isFinal: false, verdict: undefined, historyId: undefined, stop: new AbortController(), pictures: true };
+  return { id: lastId, name, source, clip: problem ? undefined : clip, state: problem ? "failed" : "waiting", sent: 0, delay: undefined, answer: undefined, problem, isFinal: false, verdict: undefined, at: Date.now(), historyId: undefined, stop: new AbortController(), pictures: true };
 }
 
 /** Whether asking again may help. */

@@ -40,6 +40,7 @@ export class Recorder implements MicrophoneUser {
     find("#record-classify").addEventListener("click", () => this.#clip && this.answer(this.#clip, this.#name));
     find("#record-download").addEventListener("click", () => this.#clip && download(this.#clip, this.#name));
     find("#record-listen").addEventListener("click", () => this.#player?.toggle());
+    this.#atOnce.addEventListener("change", () => this.#show());
     this.#show();
     onThemeChange(() => this.#draw());
     new ResizeObserver(() => this.#draw()).observe(this.#canvas);

@@ -4,10 +4,12 @@ import { ApiError } from "../api";
 import { bar, h, icon, replace, type Child } from "../ui/dom";
 import { csv, download, stamp } from "../ui/download";
 import { duration, many, milliseconds, percent, sentence, title } from "../ui/format";
+import { focusOn, keepFocus } from "../ui/focus";
 import { compare } from "../ui/sortable";
 import { twice } from "../ui/twice";
 import { answerCard, modelName, type AnswerCard } from "./answer";
 import { MOST_KEPT_AT_ONCE, canRetry, withPictures, type Item, type Queue } from "./items";
+import { waitingNote, type WaitingNote } from "./waiting";
 
 type Column = "name" | "label" | "probability" | "duration" | "latency";
 const COLUMNS: { key: Column; text: string; numeric?: boolean; wideOnly?: boolean }[] = [
@@ -21,7 +23,7 @@ const COLUMNS: { key: Column; text: string; numeric?: boolean; wideOnly?: boolea
 const SAID_AFTER_MS = 120;
 /** As many answers are soon had again. */
 const CLEARED_AT_ONCE = 4;
-/** As in sound.css: phones show fewer columns. */
+/** As in layout.css: phones show fewer columns. */
 const narrow = matchMedia("(max-width: 44rem)");
 const UNKNOWN = "unknown";
 const FAILED = "failed";
@@ -45,18 +47,25 @@ export class Results {
   #sort: { column: Column; descending: boolean } | undefined;
   #filter = { text: "", kind: "" };
   #open: { item: Item; card: AnswerCard; row?: HTMLTableRowElement } | undefined;
+  /** Whose row is to be unfolded: its pictures may still be on their way. */
+  #wanted: Item | undefined;
+  #waiting: WaitingNote | undefined;
   #table: Table | undefined;
   #pending = false;
   /** Runs while a single file may still be answered before anything need be said of it. */
   #patience: ReturnType<typeof setTimeout> | undefined;
   #patienceWith: Item | undefined;
   #isToReveal = false;
+  /** What was revealed as a note of waiting: its answer is to be revealed as well. */
+  #revealed: Item | undefined;
 
   constructor(readonly host: HTMLElement, readonly live: HTMLElement, readonly queue: () => Queue, readonly remember: (item: Item) => void) {
     narrow.addEventListener("change", () => {
       for (const [item, row] of this.#rows) row.replaceChildren(...this.#cells(item));
       this.#open?.row?.cells[0]?.setAttribute("colspan", String(nColumns()));
     });
+    // Whoever does something else meanwhile is left where they are.
+    for (const type of ["wheel", "touchmove", "pointerdown", "keydown"]) addEventListener(type, () => (this.#revealed = undefined), { passive: true });
   }
 
   /** An item changed, or (without one) the list did. */
@@ -69,6 +78,7 @@ export class Results {
     if (items.length === 0) {
       this.#closeOpen();
       this.#table = undefined;
+      this.#waiting = undefined;
       this.#rows.clear();
       replace(this.host);
     } else if (items.length === 1) this.#single(items[0]!);
@@ -84,21 +94,22 @@ export class Results {
 
   /** `item` is what stands alone, where one does. */
   #isPatientWith(item: Item | undefined): boolean {
-    const isAwaited = item?.state === "waiting" || item?.state === "sending";
-    if (isAwaited && item === this.#patienceWith) return this.#patience !== undefined;
+    const awaited = item && isAwaited(item) ? item : undefined;
+    if (awaited && awaited === this.#patienceWith) return this.#patience !== undefined;
     clearTimeout(this.#patience);
     this.#patience = undefined;
-    this.#patienceWith = isAwaited ? item : undefined;
-    if (!isAwaited) return false;
+    this.#patienceWith = awaited;
+    if (!awaited) return false;
     this.#patience = setTimeout(() => {
       this.#patience = undefined;
-      this.update(item);
+      this.update(awaited);
     }, SAID_AFTER_MS);
     return true;
   }
 
   #revealNow(): void {
     this.#isToReveal = false;
+    this.#revealed = this.#waiting?.item;
     const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
     if (this.host.getBoundingClientRect().top > innerHeight * 0.6) this.host.scrollIntoView({ behavior, block: "start" });
   }
@@ -107,7 +118,7 @@ export class Results {
   async unfold(item: Item): Promise<void> {
     if (!this.#table) return;
     this.#arrange();
-    if (this.#open?.item !== item) await this.#toggle(item);
+    if (this.#wanted !== item) await this.#toggle(item);
     this.#rows.get(item)?.scrollIntoView({ block: "center" });
   }
 
@@ -115,36 +126,41 @@ export class Results {
     this.#table = undefined;
     this.#rows.clear();
     if (item.state === "done" && this.#open?.item === item) return;
+    if (isAwaited(item) && item.delay !== undefined) this.live.textContent = item.delay;
+    if (isAwaited(item) && this.#waiting?.item === item) return this.#waiting.show();
     this.#closeOpen();
+    this.#waiting = undefined;
     if (item.state === "done") {
       const card = answerCard(item, this.remember);
-      replace(this.host, h("div", { class: "card" }, card.element));
+      keepFocus(this.host, () => replace(this.host, h("div", { class: "card" }, card.element)), () => this.host);
       card.drawNow();
       this.#open = { item, card };
       this.live.textContent = `${item.name}: ${heard(item)}`;
     } else if (item.state === "failed" || item.state === "cancelled") {
-      replace(this.host, h("div", { class: "callout callout-bad", role: "alert" },
+      keepFocus(this.host, () => replace(this.host, h("div", { class: "callout callout-bad", role: "alert" },
         h("strong", {}, item.state === "failed" ? `No answer for ${item.name}` : `${item.name} was cancelled`),
         item.state === "failed" && h("p", {}, item.problem ?? ""),
-        canRetry(item) && h("div", { class: "actions" }, this.#retryButton(item))));
+        canRetry(item) && h("div", { class: "actions" }, this.#retryButton(item)))));
     } else {
-      if (item.delay !== undefined) this.live.textContent = item.delay;
-      const progress = h("progress", { class: "progress", max: "1", "aria-label": `Sending ${item.name}` });
-      if (item.sent < 1 && item.sent > 0) progress.value = item.sent;
-      replace(this.host, h("div", { class: "card row between sending" },
-        h("span", {}, item.delay !== undefined ? `${item.delay} ` : item.sent >= 1 ? "Listening to " : "Sending ", h("b", {}, item.name)), progress,
-        h("button", { class: "btn btn-small", type: "button", onclick: () => this.queue().cancel() }, "Cancel")));
+      const note = waitingNote(item, () => this.queue().cancel());
+      this.#waiting = note;
+      keepFocus(this.host, () => replace(this.host, note.element));
+      return;
     }
+    if (this.#revealed === item) this.#isToReveal = true;
   }
 
   #several(item: Item | undefined): void {
     if (!this.#table) {
       this.#closeOpen();
       this.#rows.clear();
-      this.#table = this.#makeTable();
-      replace(this.host, this.#table.element);
+      this.#waiting = undefined;
+      const table = this.#makeTable();
+      this.#table = table;
+      keepFocus(this.host, () => replace(this.host, table.element), () => this.host);
     }
-    if (item) this.#rows.get(item)?.replaceChildren(...this.#cells(item));
+    const row = item && this.#rows.get(item);
+    if (row) keepFocus(row, () => row.replaceChildren(...this.#cells(item)));
     // Hundreds of answers a second arrive from a fast server: arrange once a frame.
     if (this.#pending) return;
     this.#pending = true;
@@ -213,10 +229,13 @@ export class Results {
     table.unkept.hidden = items.length <= MOST_KEPT_AT_ONCE;
     table.progress.value = (counts.total - counts.open) / counts.total;
     table.progress.hidden = counts.open === 0;
+    // One takes the other's place, in the hand too; what is hidden loses the focus at once.
+    const pressed = [table.cancel, table.again].find((button) => button === document.activeElement);
     table.cancel.hidden = counts.open === 0;
     const nAgain = counts.open === 0 ? items.filter(canRetry).length : 0;
     table.again.hidden = nAgain < 2;
     if (nAgain > 1) replace(table.again, icon("again"), `Try ${nAgain} again`);
+    if (pressed?.hidden) focusOn([table.cancel, table.again].find((button) => !button.hidden) ?? this.host);
     const said = [`${many(counts.total, "file")}`, `${counts.done} answered`, counts.failed > 0 && `${counts.failed} failed`, counts.open > 0 && `${counts.open} to go`];
     table.status.textContent = said.filter(Boolean).join(" · ");
     this.#listKinds(items);
@@ -301,19 +320,21 @@ export class Results {
     return h("button", { class: `btn ${small ? "btn-small btn-quiet" : "btn-small"}`, type: "button", "aria-label": `Try again: ${item.name}`, onclick: () => this.queue().retry(item) }, icon("again"), "Try again");
   }
 
+  /** Unfolds a row or folds it again. Of rows pressed quickly the last one counts. */
   async #toggle(item: Item): Promise<void> {
-    const wasOpen = this.#open?.item === item;
+    const isToFold = this.#wanted === item;
     const before = this.#open?.item;
     this.#closeOpen();
     if (before) this.#rows.get(before)?.querySelector("[aria-expanded]")?.setAttribute("aria-expanded", "false");
-    if (wasOpen) return;
+    if (isToFold) return;
+    this.#wanted = item;
     try {
       await withPictures(item);
     } catch (error) {
       this.live.textContent = error instanceof ApiError ? error.message : String(error);
     }
     const row = this.#rows.get(item);
-    if (!row || this.#open) return;
+    if (!row || this.#wanted !== item || this.#open) return;
     const card = answerCard(item, this.remember);
     const unfolded = h("tr", { class: "unfolded" }, h("td", { colspan: String(nColumns()) }, card.element));
     this.#open = { item, card, row: unfolded };
@@ -326,6 +347,7 @@ export class Results {
     this.#open?.card.close();
     this.#open?.row?.remove();
     this.#open = undefined;
+    this.#wanted = undefined;
   }
 
   /** As `biophony classify --csv` writes it, with the model, warnings and the reason of failures after it. */
@@ -351,6 +373,10 @@ export class Results {
     });
     download(new Blob([`${JSON.stringify(rows, null, 2)}\n`], { type: "application/json" }), `biophony-${stamp()}.json`);
   }
+}
+
+function isAwaited(item: Item): boolean {
+  return item.state === "waiting" || item.state === "sending";
 }
 
 function nColumns(): number {
