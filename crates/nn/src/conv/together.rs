@@ -15,11 +15,9 @@ use crate::kernels::{Finish, Kernels, Sums};
 use crate::layers::MAX_CHUNKS;
 use crate::view::View;
 
-/// Tiles of which images together should have about as many.
+/// Tiles of which images together should have about as many; those that have more alone are
+/// worked on one by one.
 const TILES_TOGETHER: usize = 32;
-
-/// Images of more tiles are worked on one by one.
-const MAX_TILES_TOGETHER: usize = 64;
 
 impl ConvGeometry {
     /// How many of `n` images are worked on together, if a whole batch goes through each
@@ -30,7 +28,7 @@ impl ConvGeometry {
         let tiles = tiling.n_tiles(self.output.height, self.output.width);
         // So many parts at most, and so many at least that threads have something to do.
         let (least, most) = (n.div_ceil(MAX_CHUNKS), n.div_ceil(4));
-        (tiles <= MAX_TILES_TOGETHER).then(|| TILES_TOGETHER.div_ceil(tiles).clamp(least, most))
+        (tiles <= TILES_TOGETHER).then(|| TILES_TOGETHER.div_ceil(tiles).clamp(least, most))
     }
 }
 
