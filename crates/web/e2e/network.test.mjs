@@ -16,6 +16,13 @@ after(async () => {
 
 const isSaid = (page, selector, words) => page.waitForFunction(([selector, words]) => document.querySelector(selector)?.textContent.includes(words), [selector, words], { timeout: 90_000 });
 
+/** A wire that is gone when the test is, or a failed test would keep the process from its end. */
+async function wired(t) {
+  const line = await wire(server.address);
+  t.after(() => line.close());
+  return line;
+}
+
 async function listen(address) {
   const page = await browser.page();
   await page.goto(`${address}/#live`);
@@ -33,8 +40,8 @@ const heardAfter = (page, second) => page.waitForFunction((second) => {
 
 const clock = (page) => page.locator("#live-clock").innerText().then((text) => text.split(":").reduce((sum, part) => 60 * sum + Number(part), 0));
 
-test("when the connection is cut the page says so, goes on when it can, and tells what is missing", async () => {
-  const line = await wire(server.address);
+test("when the connection is cut the page says so, goes on when it can, and tells what is missing", async (t) => {
+  const line = await wired(t);
   const page = await listen(line.address);
   await heardAfter(page, 1);
   line.cut();
@@ -51,11 +58,10 @@ test("when the connection is cut the page says so, goes on when it can, and tell
   await page.click("#live");
   await isSaid(page, "#live-status", "Stopped");
   await page.context().close();
-  line.close();
 });
 
-test("when the network is slower than the sound, nothing piles up: listening begins again", async () => {
-  const line = await wire(server.address);
+test("when the network is slower than the sound, nothing piles up: listening begins again", async (t) => {
+  const line = await wired(t);
   const page = await listen(line.address);
   line.stopUp();
   await isSaid(page, "#live-timeline", "The network was too slow");
@@ -63,11 +69,10 @@ test("when the network is slower than the sound, nothing piles up: listening beg
   await heardAfter(page, (await clock(page)) + 1);
   assert.match(await page.locator("#live-dropped").innerText(), /left out: the server or the network did not keep up/);
   await page.context().close();
-  line.close();
 });
 
-test("sound that comes in a rush is dropped by the server, which tells of it", async () => {
-  const line = await wire(server.address);
+test("sound that comes in a rush is dropped by the server, which tells of it", async (t) => {
+  const line = await wired(t);
   const page = await listen(line.address);
   await heardAfter(page, 1);
   // Twice what the server has room for, so that it cannot hear the half of it meanwhile.
@@ -82,5 +87,4 @@ test("sound that comes in a rush is dropped by the server, which tells of it", a
   assert.ok(parseFloat(await page.locator("#live-dropped").innerText()) > 1);
   assert.equal(await page.locator("#live-status").innerText(), "Listening");
   await page.context().close();
-  line.close();
 });
