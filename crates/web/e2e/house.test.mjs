@@ -117,6 +117,8 @@ test("on a phone the classes of a collection are a table without an end beyond t
   assert.deepEqual(await hidden(page), []);
   const heads = await page.locator(".classes thead th:visible").evaluateAll((heads) => heads.map((head) => head.getBoundingClientRect().right - innerWidth));
   assert.ok(heads.every((beyond) => beyond < 0), `${heads}`);
+  const lines = await page.locator(".classes th a").evaluateAll((names) => names.map((name) => name.getClientRects().length));
+  assert.ok(lines.every((n) => n === 1), `no name of a class of the demo is torn: ${lines}`);
   // How long they are together, for an hour at most, is one line.
   const together = page.locator(".stat .value").last();
   const { before, after } = await together.evaluate((value) => {
