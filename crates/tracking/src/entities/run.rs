@@ -65,9 +65,10 @@ impl Serialize for RunInfo {
         fields.serialize_field("user_id", &self.user_id)?;
         fields.serialize_field("status", &self.status)?;
         fields.serialize_field("start_time", &self.start_time)?;
+        // As protobuf has it, an end at 0 is none.
         match &self.end_time {
+            Some(0) | None => fields.skip_field("end_time")?,
             Some(end_time) => fields.serialize_field("end_time", end_time)?,
-            None => fields.skip_field("end_time")?,
         }
         fields.serialize_field("artifact_uri", &self.artifact_uri)?;
         fields.serialize_field("lifecycle_stage", &self.lifecycle_stage)?;

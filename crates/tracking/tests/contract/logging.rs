@@ -286,6 +286,17 @@ fn metrics_of_a_logged_model_are_kept_with_it() {
         store.delete_logged_model(id).expect("deletes");
         assert!(store.get_logged_model(id).is_err());
         store.delete_logged_model(id).expect("is deleted already");
+        let ended = store.finalize_logged_model(id, LoggedModelStatus::UploadFailed);
+        assert_eq!(
+            ended.expect("ends").info.status,
+            LoggedModelStatus::UploadFailed
+        );
+        store
+            .set_logged_model_tags(id, &[Tag::new("c", "3")])
+            .expect("takes a tag");
+        store
+            .delete_logged_model_tag(id, "c")
+            .expect("and gives it up");
         assert_eq!(
             message(store.delete_logged_model(&"m-none".into())),
             "Logged model with ID 'm-none' not found."

@@ -55,8 +55,7 @@ pub(super) fn set_tags(service: &Service, params: &Params) -> Result<Body> {
     let id = id(params)?;
     let tags: Vec<_> = params.list("tags")?;
     service.store.set_logged_model_tags(&id, &tags)?;
-    let model = service.store.get_logged_model(&id)?;
-    body(&json!({ "model": model }))
+    nothing()
 }
 
 pub(super) fn delete_tag(service: &Service, params: &Params) -> Result<Body> {

@@ -78,7 +78,7 @@ impl SqliteStore {
                 "UPDATE logged_models SET status = ?2, last_update_time = ?3 WHERE model_id = ?1",
                 params![id.as_str(), status.number(), now()],
             )?;
-            find(db, id)
+            find_any(db, id)
         })
     }
 
@@ -98,14 +98,14 @@ impl SqliteStore {
 
     pub(super) fn put_logged_model_tags(&self, id: &LoggedModelId, tags: &[Tag]) -> Result<()> {
         self.write(|db| {
-            find(db, id)?;
+            find_any(db, id)?;
             put(db, "tags", id, tags)
         })
     }
 
     pub(super) fn remove_logged_model_tag(&self, id: &LoggedModelId, key: &str) -> Result<()> {
         self.write(|db| {
-            find(db, id)?;
+            find_any(db, id)?;
             let removed = db.execute(
                 "DELETE FROM logged_model_tags WHERE model_id = ?1 AND key = ?2",
                 params![id.as_str(), key],
@@ -126,7 +126,7 @@ impl SqliteStore {
         params: &[Param],
     ) -> Result<()> {
         self.write(|db| {
-            find(db, id)?;
+            find_any(db, id)?;
             put(db, "params", id, params)
         })
     }
@@ -192,9 +192,18 @@ impl SqliteStore {
 
 /// The logged model, unless it is deleted.
 fn find(db: &Connection, id: &LoggedModelId) -> Result<LoggedModel> {
+    find_where(db, id, "AND lifecycle = 'active'")
+}
+
+/// The logged model, deleted or not: changes are taken by either, as MLflow's are.
+fn find_any(db: &Connection, id: &LoggedModelId) -> Result<LoggedModel> {
+    find_where(db, id, "")
+}
+
+fn find_where(db: &Connection, id: &LoggedModelId, condition: &str) -> Result<LoggedModel> {
     let model = db
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM logged_models l WHERE model_id = ?1 AND lifecycle = 'active'"
+            "SELECT {COLUMNS} FROM logged_models l WHERE model_id = ?1 {condition}"
         ))?
         .query_row([id.as_str()], from_row)
         .optional()?
