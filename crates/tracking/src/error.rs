@@ -119,6 +119,20 @@ pub enum TrackingError {
         known: u32,
     },
 
+    /// Something that the database holds is not what was written.
+    #[error(
+        "the tracking database is damaged: in its table `metrics`, a row with run = {run}, \
+         block = {block} and key = {key} holds no points that can be read"
+    )]
+    DamagedPoints {
+        /// The column `run`.
+        run: i64,
+        /// The column `block`.
+        block: i64,
+        /// The column `key`.
+        key: i64,
+    },
+
     /// The database failed while it was in use.
     #[error("the tracking database failed: {0}")]
     Database(#[from] rusqlite::Error),
@@ -203,6 +217,7 @@ impl TrackingError {
             Self::Unreachable { .. } => ErrorCode::TemporarilyUnavailable,
             Self::Open { .. }
             | Self::NewerSchema { .. }
+            | Self::DamagedPoints { .. }
             | Self::Database(_)
             | Self::Panicked
             | Self::ArtifactIo { .. } => ErrorCode::InternalError,

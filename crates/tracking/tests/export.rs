@@ -23,6 +23,16 @@ fn filled() -> SqliteStore {
         tags: vec![Tag::new("t", "1")],
     };
     store.log_batch(&run, &batch).expect("logs");
+    // Once more, in other company.
+    store
+        .log_batch(
+            &run,
+            &LogBatch {
+                metrics: batch.metrics[1..].to_vec(),
+                ..LogBatch::default()
+            },
+        )
+        .expect("logs");
     let dataset = Dataset {
         name: "animals".to_owned(),
         digest: "abc".to_owned(),

@@ -220,6 +220,40 @@ fn a_run_that_was_under_way_takes_its_end() {
     assert_eq!((info.status, info.end_time), (RunStatus::Failed, Some(8)));
 }
 
+#[test]
+fn of_a_run_that_has_grown_only_the_new_points_are_added() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = SqliteStore::in_memory().expect("a store");
+    let id = experiment_named(&from, "pond").expect("an experiment");
+    let run = from
+        .create_run(CreateRun::new(id))
+        .expect("a run")
+        .info
+        .run_id;
+    let to = SqliteStore::in_memory().expect("a store");
+    // A batch's points are in several blocks of steps, and some in the same as the last's.
+    for (i, (steps, added)) in [(-10..50, 60), (40..100, 50), (0..100, 0), (70..101, 1)]
+        .into_iter()
+        .enumerate()
+    {
+        let metrics = steps.map(|step| Metric::new("loss", step as f64, 7, step));
+        let batch = LogBatch {
+            metrics: metrics.collect(),
+            ..LogBatch::default()
+        };
+        from.log_batch(&run, &batch).expect("logs");
+        let file = folder.path().join(format!("{i}.db"));
+        from.export_mlflow(&file).expect("exports");
+        let imported = to.import_mlflow(&file, None).expect("imports");
+        assert_eq!(imported.metrics, added);
+        let again = to.import_mlflow(&file, None).expect("imports");
+        assert_eq!(again.metrics, 0);
+    }
+    assert_eq!(picture(&from, "pond"), picture(&to, "pond"));
+    let points = to.metric_history(&run, "loss", None, None).expect("there");
+    assert_eq!(points.items.len(), 111);
+}
+
 /// Today's MLflow has workspaces.
 #[test]
 fn the_schema_of_todays_mlflow_is_read() {

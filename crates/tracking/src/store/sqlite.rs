@@ -13,8 +13,8 @@
 //!
 //! # Where things are
 //!
-//! The tables are in `schema.rs`; each other file here has the methods of one
-//! kind of entity.
+//! The tables are in `schema.rs`, how a metric's points lie in theirs in `points.rs`;
+//! each other file here has the methods of one kind of entity.
 
 mod experiments;
 mod export;
@@ -23,6 +23,7 @@ mod logged_models;
 mod logging;
 mod metric_history;
 mod model_versions;
+mod points;
 mod promotion;
 mod registered_models;
 mod run_data;

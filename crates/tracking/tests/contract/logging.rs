@@ -74,6 +74,59 @@ fn a_batch_sent_twice_is_stored_once() {
 }
 
 #[test]
+fn a_point_that_comes_again_in_other_company_is_kept_once() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        let point = |step: i64| match step {
+            8 => Metric::new("m", f64::NAN, 1, step),
+            9 => Metric::new("m", -0.0, 1, step),
+            10 => Metric::new("m", 0.0, 1, 9),
+            _ => Metric::new("m", step as f64, 1, step),
+        };
+        for steps in [-40..-30, 0..20, 8..10, 5..40, 9..11, 0..20] {
+            let mut metrics: Vec<_> = steps.rev().map(point).collect();
+            metrics.push(metrics[0].clone());
+            let batch = LogBatch {
+                metrics,
+                ..LogBatch::default()
+            };
+            store.log_batch(&run, &batch).expect("logs");
+        }
+        store.log_metric(&run, point(3)).expect("logs");
+        let steps: Vec<i64> = (-40..-30).chain((0..40).filter(|&n| n != 10)).collect();
+        let found = history(store, &run, "m");
+        assert_eq!(found.iter().map(|p| p.0).collect::<Vec<_>>(), steps);
+        assert!(found[18].2.is_nan() && found[19].2 == 0.0);
+        let sample = |range| -> Vec<i64> {
+            let sample = store.sampled_metric_history(&run, "m", range, 100);
+            let sample = sample.expect("a sample");
+            sample.iter().map(|metric| metric.step).collect()
+        };
+        assert_eq!(sample(None), steps);
+        assert_eq!(sample(Some((-31, 2))), [-31, 0, 1, 2]);
+        assert_eq!(sample(Some((-1000, -39))), [-40, -39]);
+        assert_eq!(sample(Some((39, 1000))), [39]);
+    });
+}
+
+#[test]
+fn a_thousand_points_of_one_step_are_kept() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        let point = |i: i64| Metric::new("m", i as f64, i * i, -5);
+        let batch = LogBatch {
+            metrics: (0..1000).map(point).collect(),
+            ..LogBatch::default()
+        };
+        for _ in 0..2 {
+            store.log_batch(&run, &batch).expect("logs");
+        }
+        let points: Vec<_> = (0..1000).map(|i| (-5, i * i, i as f64)).collect();
+        assert_eq!(history(store, &run, "m"), points);
+    });
+}
+
+#[test]
 fn not_a_number_stays_and_infinity_becomes_the_largest_number() {
     with_each_store(|store| {
         let run = run_at(store, 1);

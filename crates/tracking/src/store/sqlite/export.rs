@@ -11,6 +11,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::points::unpack_row;
 use super::{SqliteStore, lock};
 use crate::error::{Result, TrackingError};
 
@@ -65,7 +66,32 @@ fn copy(db: &Connection) -> Result<()> {
         [REVISION],
     )?;
     transaction.execute_batch(ROWS)?;
+    copy_points(&transaction)?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// MLflow has a row for each point.
+fn copy_points(db: &Connection) -> Result<()> {
+    let mut packed = db.prepare(
+        "SELECT m.run, m.block, m.key, m.points, r.run_id, k.name
+         FROM main.metrics m JOIN main.metric_keys k ON k.id = m.key
+                             JOIN main.runs r ON r.id = m.run",
+    )?;
+    // The same point may lie here in two rows.
+    let mut insert = db.prepare(
+        "INSERT INTO mlflow.metrics (key, value, timestamp, run_uuid, step, is_nan)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+    )?;
+    let mut points = Vec::new();
+    let mut rows = packed.query([])?;
+    while let Some(row) = rows.next()? {
+        unpack_row(row, &mut points)?;
+        let (run, key): (String, String) = (row.get(4)?, row.get(5)?);
+        for p in points.drain(..) {
+            insert.execute((&key, p.value, p.timestamp, &run, p.step, p.is_nan))?;
+        }
+    }
     Ok(())
 }
 
@@ -340,9 +366,6 @@ INSERT INTO mlflow.runs
     SELECT run_id, name, 'UNKNOWN', '', '', user_id, status, start_time, end_time, '', lifecycle,
            artifact_uri, experiment, deleted_time
     FROM main.runs;
-INSERT INTO mlflow.metrics
-    SELECT k.name, m.value, m.timestamp, r.run_id, m.step, m.is_nan
-    FROM main.metrics m JOIN main.metric_keys k ON k.id = m.key JOIN main.runs r ON r.id = m.run;
 INSERT INTO mlflow.latest_metrics
     SELECT k.name, m.value, m.timestamp, m.step, m.is_nan, r.run_id
     FROM main.latest_metrics m JOIN main.metric_keys k ON k.id = m.key

@@ -1,54 +1,16 @@
 //! Writing metrics, parameters and tags: the path that has to be fast.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension, Statement, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use super::points::{Place, Point, PointWriter};
 use super::runs::{find_writable, put_tag};
-use super::schema::BLOCK_BITS;
 use super::{SqliteStore, lock};
 use crate::check::{self, Phrasing, python_repr};
 use crate::entities::{LoggedModelId, Metric, Param, RunId};
 use crate::error::{Result, TrackingError};
 use crate::requests::LogBatch;
-
-/// Points that one statement writes.
-const ROWS_AT_ONCE: usize = 50;
-
-/// A point as it is stored: NaN apart, the infinities as the largest numbers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
-    pub(super) step: i64,
-    pub(super) timestamp: i64,
-    pub(super) value: f64,
-    pub(super) is_nan: bool,
-}
-
-impl Point {
-    pub(super) fn of(metric: &Metric) -> Self {
-        Self {
-            step: metric.step,
-            timestamp: metric.timestamp,
-            value: if metric.value.is_nan() {
-                0.0
-            } else {
-                metric.value.clamp(f64::MIN, f64::MAX)
-            },
-            is_nan: metric.value.is_nan(),
-        }
-    }
-
-    /// The block of its run's points that it belongs to.
-    fn block(&self) -> i64 {
-        self.step >> BLOCK_BITS
-    }
-
-    /// Whether this point is the latest: the greatest in step, then time, then value.
-    fn is_after(&self, other: &Self) -> bool {
-        (self.step, self.timestamp, self.value) > (other.step, other.timestamp, other.value)
-    }
-}
 
 impl SqliteStore {
     /// Records a batch, or one thing alone: `phrasing` says how errors are worded.
@@ -147,11 +109,13 @@ fn put_metrics(
                 key
             }
         };
-        points.push((key, Point::of(metric)));
+        let point = Point::of(metric);
+        let block = point.block();
+        points.push((Place { run, block, key }, point));
     }
     let mut latest: BTreeMap<i64, Point> = BTreeMap::new();
-    for (key, point) in &points {
-        let known = latest.entry(*key).or_insert(*point);
+    for (place, point) in &points {
+        let known = latest.entry(place.key).or_insert(*point);
         if point.is_after(known) {
             *known = *point;
         }
@@ -159,61 +123,13 @@ fn put_metrics(
     for (key, point) in latest {
         put_latest(db, run, key, point)?;
     }
-    // In the table's order, neighbours go to one page, which is then found once.
-    points.sort_unstable_by_key(|(key, point)| (point.block(), *key, point.step, point.timestamp));
-    insert_points(db, run, &points)?;
+    points.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.by_step(&b.1)));
+    let mut writer = PointWriter::new(db)?;
+    for (place, point) in points {
+        writer.add(place, point)?;
+    }
+    writer.finish()?;
     Ok(new_keys)
-}
-
-/// Writes points, many with one statement: setting a statement up takes longer than
-/// writing a row.
-fn insert_points(db: &Connection, run: i64, points: &[(i64, Point)]) -> Result<()> {
-    static MANY: LazyLock<String> = LazyLock::new(|| insert_sql(ROWS_AT_ONCE));
-    static ONE: LazyLock<String> = LazyLock::new(|| insert_sql(1));
-
-    let (chunks, rest) = points.as_chunks::<ROWS_AT_ONCE>();
-    if !chunks.is_empty() {
-        let mut many = db.prepare_cached(&MANY)?;
-        chunks
-            .iter()
-            .try_for_each(|chunk| insert(&mut many, run, chunk))?;
-    }
-    if !rest.is_empty() {
-        let mut one = db.prepare_cached(&ONE)?;
-        rest.chunks(1)
-            .try_for_each(|point| insert(&mut one, run, point))?;
-    }
-    Ok(())
-}
-
-fn insert(statement: &mut Statement<'_>, run: i64, points: &[(i64, Point)]) -> Result<()> {
-    statement.raw_bind_parameter(1, run)?;
-    for (row, (key, point)) in points.iter().enumerate() {
-        let first = 2 + row * 6;
-        statement.raw_bind_parameter(first, point.block())?;
-        statement.raw_bind_parameter(first + 1, key)?;
-        statement.raw_bind_parameter(first + 2, point.step)?;
-        statement.raw_bind_parameter(first + 3, point.timestamp)?;
-        statement.raw_bind_parameter(first + 4, point.value)?;
-        statement.raw_bind_parameter(first + 5, point.is_nan)?;
-    }
-    statement.raw_execute()?;
-    Ok(())
-}
-
-/// The statement that [`insert`] fills with this many points.
-fn insert_sql(n_rows: usize) -> String {
-    let row = |row: usize| {
-        let first = 2 + row * 6;
-        let fields: Vec<String> = (first..first + 6).map(|at| format!("?{at}")).collect();
-        format!("(?1, {})", fields.join(", "))
-    };
-    let rows: Vec<String> = (0..n_rows).map(row).collect();
-    format!(
-        "INSERT INTO metrics (run, block, key, step, timestamp, value, is_nan) VALUES {}
-         ON CONFLICT DO NOTHING",
-        rows.join(", ")
-    )
 }
 
 /// Keeps the latest point of a metric, where it is later than what is kept.

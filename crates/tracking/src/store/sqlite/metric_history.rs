@@ -3,8 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
-use super::run_data::metric;
-use super::sql_filter::page_of;
+use super::points::{BLOCK_BITS, Point, unpack_row};
 use crate::entities::{Metric, RunId};
 use crate::error::Result;
 use crate::requests::Page;
@@ -13,17 +12,18 @@ use crate::search::PageWindow;
 /// The most points on one page.
 const MAX_POINTS: i64 = 50_000_000;
 
-/// The points of a metric, ?2, of a run, ?1, block by block: from each block the next is
-/// found at once, however far it is away. ?3 is the metric's name.
+/// The points of a metric, ?2, of a run, ?1, in the blocks from ?3 to ?4, block by block:
+/// from each block the next is found at once, however far it is away.
 const POINTS: &str = "
     WITH RECURSIVE blocks(block) AS (
-        SELECT min(block) FROM metrics WHERE run = ?1
+        SELECT min(block) FROM metrics WHERE run = ?1 AND block BETWEEN ?3 AND ?4
         UNION ALL
-        SELECT (SELECT m.block FROM metrics m WHERE m.run = ?1 AND m.block > b.block
+        SELECT (SELECT m.block FROM metrics m
+                WHERE m.run = ?1 AND m.block > b.block AND m.block <= ?4
                 ORDER BY m.block LIMIT 1)
         FROM blocks b WHERE b.block IS NOT NULL
     )
-    SELECT ?3, m.value, m.timestamp, m.step, m.is_nan
+    SELECT m.run, m.block, m.key, m.points
     FROM blocks b CROSS JOIN metrics m
     WHERE m.run = ?1 AND m.block = b.block AND m.key = ?2";
 
@@ -36,21 +36,15 @@ impl SqliteStore {
         page_token: Option<&str>,
     ) -> Result<Page<Metric>> {
         let window = PageWindow::new(max_results, page_token, MAX_POINTS)?;
-        self.read(|db| {
-            let Some((run, number)) = numbers(db, run, key)? else {
-                return Ok(Page {
-                    items: Vec::new(),
-                    next_page_token: None,
-                });
-            };
-            let mut statement = db.prepare_cached(&format!(
-                "{POINTS} ORDER BY m.timestamp, m.step, m.value LIMIT ?4 OFFSET ?5"
-            ))?;
-            let rows = statement.query_map(
-                params![run, number, key, window.limit + 1, window.offset],
-                metric,
-            )?;
-            page_of(rows, &window)
+        let mut points = self.read(|db| points(db, run, key, i64::MIN, i64::MAX))?;
+        points.sort_by(Point::by_time);
+        points.dedup();
+        let (offset, limit) = (window.offset as usize, window.limit as usize);
+        let rest = points.get(offset..).unwrap_or_default();
+        let page = &rest[..limit.min(rest.len())];
+        Ok(Page {
+            items: page.iter().map(|point| point.metric(key)).collect(),
+            next_page_token: (page.len() < rest.len()).then(|| window.next_token()),
         })
     }
 
@@ -64,19 +58,27 @@ impl SqliteStore {
         max_points: usize,
     ) -> Result<Vec<Metric>> {
         let (first, last) = steps.unwrap_or((i64::MIN, i64::MAX));
-        let points: Vec<Metric> = self.read(|db| {
-            let Some((run, number)) = numbers(db, run, key)? else {
-                return Ok(Vec::new());
-            };
-            let mut statement = db.prepare_cached(&format!(
-                "{POINTS} AND m.step BETWEEN ?4 AND ?5
-                 ORDER BY m.step, m.timestamp, m.value, m.is_nan"
-            ))?;
-            let rows = statement.query_map(params![run, number, key, first, last], metric)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })?;
-        Ok(sample(points, max_points.max(1)))
+        let mut points = self.read(|db| points(db, run, key, first, last))?;
+        points.retain(|point| (first..=last).contains(&point.step));
+        points.sort_by(Point::by_step);
+        points.dedup();
+        let sample = sample(points, max_points.max(1));
+        Ok(sample.iter().map(|point| point.metric(key)).collect())
     }
+}
+
+/// All points of a metric in the blocks that have steps from `first` to `last`.
+fn points(db: &Connection, run: &RunId, key: &str, first: i64, last: i64) -> Result<Vec<Point>> {
+    let mut points = Vec::new();
+    let Some((run, key)) = numbers(db, run, key)? else {
+        return Ok(points);
+    };
+    let mut statement = db.prepare_cached(POINTS)?;
+    let mut rows = statement.query((run, key, first >> BLOCK_BITS, last >> BLOCK_BITS))?;
+    while let Some(row) = rows.next()? {
+        unpack_row(row, &mut points)?;
+    }
+    Ok(points)
 }
 
 /// The numbers of a run and a metric, if both are there.
@@ -92,7 +94,7 @@ fn numbers(db: &Connection, run: &RunId, key: &str) -> Result<Option<(i64, i64)>
 
 /// The first point of each of `max_points` stretches that are as long as each other,
 /// the earlier ones by one longer where that cannot be; the last point is the last.
-fn sample(mut points: Vec<Metric>, max_points: usize) -> Vec<Metric> {
+fn sample(mut points: Vec<Point>, max_points: usize) -> Vec<Point> {
     let n_points = points.len();
     if n_points <= max_points {
         return points;
@@ -110,8 +112,8 @@ fn sample(mut points: Vec<Metric>, max_points: usize) -> Vec<Metric> {
 mod tests {
     use super::*;
 
-    fn points(n: i64) -> Vec<Metric> {
-        (0..n).map(|step| Metric::new("m", 0.0, 0, step)).collect()
+    fn points(n: i64) -> Vec<Point> {
+        (0..n).map(|step| Point::new(step, 0, 0.0)).collect()
     }
 
     #[test]

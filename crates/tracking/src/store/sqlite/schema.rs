@@ -5,10 +5,22 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::points::{Place, Point, PointWriter};
 use crate::error::{Result, TrackingError};
 use crate::requests::now;
 
-const MIGRATIONS: [&str; 3] = [FIRST, IDENTITY, BLOCKS];
+const MIGRATIONS: [Migration; 4] = [
+    Migration::Sql(FIRST),
+    Migration::Sql(IDENTITY),
+    Migration::Sql(BLOCKS),
+    Migration::Code(pack_points),
+];
+
+/// One step from a schema to the next.
+enum Migration {
+    Sql(&'static str),
+    Code(fn(&Connection) -> Result<()>),
+}
 
 /// Brings a database up to date, in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
@@ -23,7 +35,10 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
         return Err(TrackingError::NewerSchema { found, known });
     }
     for migration in &MIGRATIONS[found as usize..] {
-        transaction.execute_batch(migration)?;
+        match migration {
+            Migration::Sql(sql) => transaction.execute_batch(sql)?,
+            Migration::Code(run) => run(&transaction)?,
+        }
     }
     if found == 0 {
         let now = now();
@@ -243,14 +258,11 @@ CREATE TABLE identity (id TEXT NOT NULL) STRICT;
 INSERT INTO identity SELECT lower(hex(randomblob(16)));
 ";
 
-/// A block of a run's points has those of `2 ^ BLOCK_BITS` steps.
-pub(super) const BLOCK_BITS: u32 = 5;
-
 // A training logs many metrics at once, step after step. With the points of each metric
 // side by side all the way, such a batch would touch a page for every metric; a block
 // holds the points of all metrics over some steps, so that it touches few. Within a block
 // the points of a metric are side by side, and its history is read block by block.
-// The shift is by `BLOCK_BITS`.
+// The shift is by `BLOCK_BITS` of `points.rs`.
 const BLOCKS: &str = "
 CREATE TABLE metrics_in_blocks (
     run INTEGER NOT NULL,
@@ -268,8 +280,40 @@ DROP TABLE metrics;
 ALTER TABLE metrics_in_blocks RENAME TO metrics;
 ";
 
+// A row for each point takes a microsecond to write and repeats where it belongs; most of
+// a batch's points come with others of their metric and block.
+const PACKED: &str = "
+ALTER TABLE metrics RENAME TO single_points;
+CREATE TABLE metrics (
+    run INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    points BLOB NOT NULL,
+    PRIMARY KEY (run, block, key, points)
+) STRICT, WITHOUT ROWID;
+";
+
+fn pack_points(db: &Connection) -> Result<()> {
+    db.execute_batch(PACKED)?;
+    let mut writer = PointWriter::new(db)?;
+    let mut points = db.prepare(
+        "SELECT run, block, key, step, timestamp, value, is_nan FROM single_points
+         ORDER BY run, block, key, step, timestamp, value, is_nan",
+    )?;
+    let mut rows = points.query([])?;
+    while let Some(row) = rows.next()? {
+        writer.add(Place::read(row)?, Point::read(row, 3)?)?;
+    }
+    writer.finish()?;
+    drop(rows);
+    drop(points);
+    db.execute_batch("DROP TABLE single_points")?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::points::points_at;
     use super::*;
 
     #[test]
@@ -296,40 +340,74 @@ mod tests {
         assert_eq!(experiments, 1);
     }
 
-    #[test]
-    fn points_of_an_older_file_are_found_in_their_blocks() {
-        let mut connection = Connection::open_in_memory().expect("memory");
-        connection.execute_batch(FIRST).expect("creates");
-        for step in [-33, -32, -1, 0, 31, 32, i64::MAX, i64::MIN] {
-            connection
-                .execute("INSERT INTO metrics VALUES (1, 2, ?1, 3, 0.5, 0)", [step])
-                .expect("adds");
+    /// A database as a program left it that knew the first `version` migrations.
+    fn of_version(version: usize) -> Connection {
+        let connection = Connection::open_in_memory().expect("memory");
+        for sql in &[FIRST, IDENTITY, BLOCKS][..version] {
+            connection.execute_batch(sql).expect("creates");
         }
         connection
-            .pragma_update(None, "user_version", 1)
+            .pragma_update(None, "user_version", version as u32)
             .expect("sets the version");
-        migrate(&mut connection).expect("migrates");
-        let mut statement = connection
-            .prepare("SELECT step, block FROM metrics ORDER BY step")
-            .expect("a statement");
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-        let found: Vec<(i64, i64)> = rows
-            .expect("reads")
-            .map(|row| row.expect("a row"))
-            .collect();
-        assert_eq!(found.len(), 8);
-        for (step, block) in found {
-            assert_eq!(block, step >> BLOCK_BITS, "{step}");
+        connection
+    }
+
+    #[test]
+    fn no_point_of_an_older_file_is_lost() {
+        let mut points = Vec::new();
+        for step in [-33, -32, -1, 0, 31, 32, i64::MAX, i64::MIN] {
+            for timestamp in [3, -3, i64::MAX, i64::MIN] {
+                for value in [0.5, f64::NAN, f64::MAX, f64::MIN, 0.0] {
+                    points.push(Point::new(step, timestamp, value));
+                }
+            }
+        }
+        // Many in one step, more than a row takes.
+        points.extend((0..500).map(|i| Point::new(7, 5, f64::from(i) / 7.0)));
+        points.sort_by(Point::by_step);
+        for version in 1..=3 {
+            let mut connection = of_version(version);
+            let block = if version == 3 { "step >> 5, " } else { "" };
+            let sql = format!(
+                "INSERT INTO metrics SELECT run, {block}key, step, timestamp, value, is_nan
+                 FROM (SELECT ?1 AS run, ?2 AS key, ?3 AS step, ?4 AS timestamp, ?5 AS value,
+                              ?6 AS is_nan)"
+            );
+            for (run, key) in [(1, 2), (1, 3), (2, 2)] {
+                for p in &points {
+                    connection
+                        .execute(&sql, (run, key, p.step, p.timestamp, p.value, p.is_nan))
+                        .expect("adds");
+                }
+            }
+            migrate(&mut connection).expect("migrates");
+            for (run, key) in [(1, 2), (1, 3), (2, 2)] {
+                let mut found = Vec::new();
+                let mut blocks: Vec<i64> = points.iter().map(Point::block).collect();
+                blocks.dedup();
+                for block in blocks {
+                    found.extend(points_at(&connection, Place { run, block, key }).expect("reads"));
+                }
+                assert_eq!(found, points, "version {version}, run {run}, key {key}");
+            }
+            let (n_rows, longest): (i64, i64) = connection
+                .query_row(
+                    "SELECT count(*), max(length(points)) FROM metrics",
+                    [],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .expect("counts");
+            // 7 blocks of few points, and 540 points more in block 0.
+            assert!(
+                n_rows < 3 * 20 && longest < 2000,
+                "{n_rows} rows, {longest}"
+            );
         }
     }
 
     #[test]
     fn a_file_of_the_first_schema_is_given_an_identity_and_keeps_it() {
-        let mut connection = Connection::open_in_memory().expect("memory");
-        connection.execute_batch(FIRST).expect("creates");
-        connection
-            .pragma_update(None, "user_version", 1)
-            .expect("sets the version");
+        let mut connection = of_version(1);
         let identity = |connection: &Connection| -> String {
             connection
                 .query_row("SELECT id FROM identity", [], |row| row.get(0))

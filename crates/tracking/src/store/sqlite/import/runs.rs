@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::super::schema::BLOCK_BITS;
+use super::super::points::{BLOCK_BITS, Place, Point, PointWriter, points_at};
 use super::Imported;
 use crate::error::Result;
 
@@ -32,17 +32,7 @@ pub(super) fn import_runs(db: &Connection, imported: &mut Imported) -> Result<()
                AND t.status <> 'RUNNING';
          INSERT OR IGNORE INTO main.metric_keys (name) SELECT DISTINCT key FROM mlflow.metrics;",
     )?;
-    imported.metrics = db.execute(
-        &format!(
-            "INSERT INTO main.metrics
-             SELECT i.run, m.step >> {BLOCK_BITS}, k.id, m.step, m.timestamp, m.value, m.is_nan
-             FROM mlflow.metrics m JOIN temp.imported_runs i ON i.run_id = m.run_uuid
-                                   JOIN main.metric_keys k ON k.name = m.key
-             WHERE true
-             ON CONFLICT DO NOTHING"
-        ),
-        [],
-    )?;
+    imported.metrics = import_points(db)?;
     db.execute(
         "INSERT INTO main.latest_metrics
          SELECT i.run, k.id, m.step, coalesce(m.timestamp, 0), m.value, m.is_nan
@@ -70,6 +60,37 @@ pub(super) fn import_runs(db: &Connection, imported: &mut Imported) -> Result<()
         )?;
     }
     Ok(())
+}
+
+/// Adds the points that are not here, and returns how many.
+fn import_points(db: &Connection) -> Result<usize> {
+    // Run by run, so that no more is sorted at once than the points of a run.
+    let mut there = db.prepare(&format!(
+        "SELECT i.run, m.step >> {BLOCK_BITS}, k.id, m.step, m.timestamp, m.value, m.is_nan
+         FROM temp.imported_runs i CROSS JOIN mlflow.metrics m ON m.run_uuid = i.run_id
+                                   JOIN main.metric_keys k ON k.name = m.key
+         ORDER BY i.run_id, 2, 3, 4, 5, 6, 7"
+    ))?;
+    let mut writer = PointWriter::new(db)?;
+    let (mut at, mut here) = (None, Vec::new());
+    let mut n_added = 0;
+    let mut rows = there.query([])?;
+    while let Some(row) = rows.next()? {
+        let (place, point) = (Place::read(row)?, Point::read(row, 3)?);
+        if at != Some(place) {
+            here = points_at(db, place)?;
+            at = Some(place);
+        }
+        if here
+            .binary_search_by(|known| known.by_step(&point))
+            .is_err()
+        {
+            writer.add(place, point)?;
+            n_added += 1;
+        }
+    }
+    writer.finish()?;
+    Ok(n_added)
 }
 
 /// Data sets and which runs read them.
