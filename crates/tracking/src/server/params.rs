@@ -64,7 +64,9 @@ impl Params {
     /// The whole body as one value, if it has that form. If it has not, reading it
     /// field by field tells why.
     pub(super) fn whole<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_slice(&self.body).ok()
+        // Checked as UTF-8 at once, and not again string by string.
+        let text = std::str::from_utf8(&self.body).ok()?;
+        serde_json::from_str(text).ok()
     }
 
     fn field(&self, name: &str) -> Option<&Value> {
