@@ -140,19 +140,26 @@ impl Tiles {
     fn of(tiling: Tiling, images: usize, rows: usize, columns: usize) -> Self {
         let [image_rows, columns] = [rows, columns].map(|pixels| pixels.div_ceil(tiling.side()));
         let rows = images * image_rows;
-        let parts = (rows * columns / MIN_TILES).max(1);
         Self {
             tiling,
             image_rows,
             rows,
             columns,
-            rows_at_once: rows.div_ceil(parts),
+            rows_at_once: Self::rows_at_once(rows, columns),
         }
     }
 
-    /// The most that are worked on together.
-    fn at_once(&self) -> usize {
-        self.rows_at_once * self.columns
+    /// As many rows of tiles as there are [`MIN_TILES`] in, all parts alike.
+    fn rows_at_once(rows: usize, columns: usize) -> usize {
+        let parts = (rows * columns / MIN_TILES).max(1);
+        rows.div_ceil(parts)
+    }
+
+    /// The most tiles that are worked on together where there are no more rows of them:
+    /// fewer rows may be cut into larger parts.
+    fn most_at_once(&self) -> usize {
+        let at_once = |rows| Self::rows_at_once(rows, self.columns);
+        (1..=self.rows).map(at_once).max().unwrap_or(0) * self.columns
     }
 
     /// The image and the row of it that a row of all images is.
@@ -163,7 +170,7 @@ impl Tiles {
 
 impl Tiling {
     /// How many values [`Kernels::winograd`] wants as scratch for so many pixels of so many
-    /// images.
+    /// images, or for fewer rows or images.
     pub(crate) fn scratch_len(
         self,
         images: usize,
@@ -171,7 +178,7 @@ impl Tiling {
         [inputs, outputs]: [usize; 2],
     ) -> usize {
         let tiles = Tiles::of(self, images, rows, columns);
-        self.frequencies() * tiles.at_once() * (inputs + outputs)
+        self.frequencies() * tiles.most_at_once() * (inputs + outputs)
     }
 }
 
@@ -437,5 +444,29 @@ fn run(inputs: usize) -> Taps {
         segments: 1,
         segment_stride: 0,
         run: inputs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_for_many_rows_and_images_is_enough_for_fewer() {
+        let channels = [16, 32];
+        for tiling in [Tiling::Two, Tiling::Three, Tiling::Four] {
+            for columns in 1..70 {
+                for (images, rows) in (1..6).flat_map(|n| (1..70).map(move |rows| (n, rows))) {
+                    let len = tiling.scratch_len(images, [rows, columns], channels);
+                    for (images, rows) in [(images - 1, rows), (images, rows - 1)] {
+                        let fewer = tiling.scratch_len(images, [rows, columns], channels);
+                        assert!(fewer <= len, "{images} × {rows} × {columns}");
+                    }
+                    let tiles = Tiles::of(tiling, images, rows, columns);
+                    let used = tiling.frequencies() * tiles.rows_at_once * tiles.columns * 48;
+                    assert!(used <= len, "{images} × {rows} × {columns}");
+                }
+            }
+        }
     }
 }

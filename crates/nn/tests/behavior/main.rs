@@ -88,6 +88,13 @@ fn by_tiles() -> NetworkSpec {
     }
 }
 
+/// The same without a stride, on an image of any size.
+fn by_tiles_throughout() -> NetworkSpec {
+    let mut spec = by_tiles();
+    spec.layers[0] = conv(16, 1, 1);
+    spec
+}
+
 fn noise(n: usize) -> Vec<f32> {
     (0..n)
         .map(|index| ((index * 7919 + 13) % 997) as f32 / 500.0 - 1.0)
@@ -103,6 +110,7 @@ struct Outcome {
 }
 
 struct Session {
+    input: Shape,
     network: Network,
     training: Training,
     optimizer: Optimizer,
@@ -119,6 +127,7 @@ impl Session {
     fn of(spec: &NetworkSpec) -> Self {
         let network = Network::new(spec, 3).expect("a valid network");
         Self {
+            input: spec.input,
             training: Training::new(&network, Self::BATCH),
             optimizer: Optimizer::new(OptimizerConfig::default(), &network),
             network,
@@ -127,7 +136,7 @@ impl Session {
     }
 
     fn step(&mut self, n: usize) {
-        let batch = noise(n * INPUT.n_values());
+        let batch = noise(n * self.input.n_values());
         let targets: Vec<f32> = (0..n * CLASSES)
             .map(|index| f32::from(u8::from(index % CLASSES == index / CLASSES % CLASSES)))
             .collect();
@@ -144,7 +153,7 @@ impl Session {
 
     fn outcome(&self) -> Outcome {
         let mut inference = Inference::new(&self.network, Self::BATCH);
-        let batch = noise(Self::BATCH * INPUT.n_values());
+        let batch = noise(Self::BATCH * self.input.n_values());
         let scores = self
             .network
             .forward(&mut inference, &batch, Self::BATCH)
@@ -181,6 +190,26 @@ fn training_gives_the_same_bits_with_any_number_of_threads() {
             let more = with_threads(n_threads, || train(&spec));
             assert!(one == more, "{n_threads} threads");
         }
+    }
+}
+
+/// Batches cut images into bands of different heights, of which the last may be lower.
+#[test]
+fn batches_of_any_size_are_trained_on() {
+    for [height, width] in [[48, 44], [96, 27], [23, 61]] {
+        let spec = NetworkSpec {
+            input: Shape {
+                height,
+                width,
+                channels: 1,
+            },
+            ..by_tiles_throughout()
+        };
+        let mut session = Session::of(&spec);
+        for n in 1..=Session::BATCH {
+            session.step(n);
+        }
+        assert!(session.losses.iter().all(|loss| loss.is_finite()));
     }
 }
 
