@@ -6,7 +6,7 @@
 //! in Ogg, in M4A or inside WAV, go to Symphonia ([`stream`]).
 //!
 //! A damaged file gives what can be read of it and a warning. Whatever a header
-//! claims, memory is taken only for what the file holds.
+//! claims, memory is taken only for what the file holds, and only as much as there is.
 
 mod adpcm;
 mod aiff;
@@ -44,12 +44,14 @@ pub struct DecodeLimits {
 }
 
 impl Default for DecodeLimits {
-    /// 2 GiB, 4 hours at any rate, 64 channels.
+    /// 2 GiB, 4 hours, at rates above 48 kHz as many samples as that has in 4 hours,
+    /// 64 channels.
     fn default() -> Self {
         Self {
             max_bytes: 2 << 30,
             max_duration: Seconds(4.0 * 3600.0),
-            max_samples: usize::MAX,
+            // A megabyte of FLAC holds hours of silence at rates that sound seldom has.
+            max_samples: 4 * 3600 * 48_000,
             max_channels: 64,
         }
     }
@@ -172,8 +174,9 @@ pub fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, AudioErr
 fn read_limited(file: File, limits: &DecodeLimits) -> io::Result<Vec<u8>> {
     let most = limits.max_bytes.saturating_add(1);
     let expected = usize::try_from(file.metadata()?.len().min(most)).unwrap_or(0);
+    let mut bytes = Vec::new();
     // One byte to spare, so that the end is found without growing.
-    let mut bytes = Vec::with_capacity(expected.saturating_add(1));
+    bytes.try_reserve_exact(expected.saturating_add(1))?;
     file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::clip::Seconds;
+use crate::clip::{SampleRate, Seconds};
 
 /// A failure to read, resample or analyze a sound.
 #[derive(Debug, thiserror::Error)]
@@ -78,12 +78,30 @@ pub enum AudioError {
     },
 
     /// The sound lasts longer than the limits allow.
-    #[error("`{path}`: lasts more than the limit of {max_duration}")]
+    #[error(
+        "`{path}`: lasts more than the limit of {max_duration} at its sample rate; cut it into \
+         pieces"
+    )]
     TooLong {
         /// The file.
         path: PathBuf,
         /// The limit.
         max_duration: Seconds,
+    },
+
+    /// There is no memory for the sound.
+    #[error(
+        "`{path}`: not enough memory for its sound, {:.0} s or more at {rate}: cut it into pieces, \
+         or read fewer files at a time",
+        .duration.0
+    )]
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+        /// How long it lasts, as far as that is known.
+        duration: Seconds,
+        /// Samples in a second of it.
+        rate: SampleRate,
     },
 
     /// The sound has more channels than the limits allow.

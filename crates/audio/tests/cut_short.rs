@@ -165,3 +165,20 @@ fn a_header_that_was_never_completed_is_read_with_a_warning() {
         decoded.warnings
     );
 }
+
+#[test]
+fn a_number_of_frames_that_leaves_out_whole_blocks_is_not_believed() {
+    for name in ["tone_ima.wav", "tone_ms.wav"] {
+        let whole = decode(data(name)).expect("decodes").clip;
+        for frames in [1, whole.samples().len() as u32 / 2] {
+            let wrong = with_number(data(name), b"fact", 4, frames);
+            let decoded = decode(wrong.clone()).expect("decodes");
+            assert_eq!(decoded.warnings, [""; 0], "{name}");
+            let n_more = decoded.clip.samples().len() - whole.samples().len();
+            assert!(n_more < 2048, "{name}: {n_more} samples of filling");
+            let cut = decode(wrong[..wrong.len() * 9 / 10].to_vec()).expect("decodes");
+            let [announced, _] = lengths(&cut.warnings[0]).expect("lengths");
+            assert!((announced - decoded.clip.duration().0).abs() < 0.001);
+        }
+    }
+}

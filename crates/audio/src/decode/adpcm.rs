@@ -4,7 +4,7 @@
 //! Both follow the Multimedia Data Standards Update of 1994. Damaged input gives
 //! noise, never a panic: every index and every product is bounded.
 
-use super::mix::{LimitReached, Mixer};
+use super::mix::{Full, Mixer};
 
 /// How a block is laid out.
 #[derive(Debug, Clone, Copy)]
@@ -78,12 +78,12 @@ pub(super) fn mix_ms(
     data: &[u8],
     layout: BlockLayout,
     coefficients: &Coefficients,
-    n_frames: Option<u32>,
+    n_frames: usize,
     mixer: &mut Mixer,
-) -> Result<(), LimitReached> {
+) -> Result<(), Full> {
     let n = layout.channels;
     let mut frames = Vec::with_capacity(2 * layout.bytes);
-    let mut left = n_frames.map_or(usize::MAX, |n| n as usize);
+    let mut left = n_frames;
     for block in data
         .chunks(layout.bytes)
         .take_while(|block| block.len() >= 7 * n)
@@ -153,12 +153,12 @@ impl MsChannel {
 pub(super) fn mix_ima(
     data: &[u8],
     layout: BlockLayout,
-    n_frames: Option<u32>,
+    n_frames: usize,
     mixer: &mut Mixer,
-) -> Result<(), LimitReached> {
+) -> Result<(), Full> {
     let n = layout.channels;
     let mut frames = Vec::with_capacity(2 * layout.bytes);
-    let mut left = n_frames.map_or(usize::MAX, |n| n as usize);
+    let mut left = n_frames;
     for block in data
         .chunks(layout.bytes)
         .take_while(|block| block.len() >= 4 * n)
@@ -242,7 +242,7 @@ fn push_block(
     channels: usize,
     left: &mut usize,
     mixer: &mut Mixer,
-) -> Result<(), LimitReached> {
+) -> Result<(), Full> {
     let n_frames = (frames.len() / channels).min(*left);
     *left -= n_frames;
     mixer.push_interleaved(&mut frames[..n_frames * channels], channels)

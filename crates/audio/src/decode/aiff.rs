@@ -41,7 +41,7 @@ pub(super) fn decode(file: &[u8], job: &Job) -> Result<Sound, AudioError> {
         channels,
         &mut mixer,
     )
-    .map_err(|_| job.too_long(common.rate))?;
+    .map_err(|full| job.full(full, common.rate))?;
     let Common {
         coding,
         channels,

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::mix::Mixer;
+use super::mix::{Full, Mixer};
 use super::{DecodeLimits, Decoded, SourceFormat};
 use crate::clip::{Clip, SampleRate};
 use crate::error::AudioError;
@@ -40,11 +40,19 @@ impl Job<'_> {
         }
     }
 
-    /// The sound is longer than the limits allow at this rate.
-    pub(super) fn too_long(&self, rate: SampleRate) -> AudioError {
-        AudioError::TooLong {
-            path: self.path.to_path_buf(),
-            max_duration: rate.duration_of(self.max_samples(rate)),
+    /// There is more sound at this rate than can be taken.
+    pub(super) fn full(&self, full: Full, rate: SampleRate) -> AudioError {
+        let path = self.path.to_path_buf();
+        match full {
+            Full::Limit => AudioError::TooLong {
+                path,
+                max_duration: rate.duration_of(self.max_samples(rate)),
+            },
+            Full::Memory { n_samples } => AudioError::OutOfMemory {
+                path,
+                duration: rate.duration_of(n_samples),
+                rate,
+            },
         }
     }
 

@@ -10,6 +10,8 @@ const LARGEST_CREDIBLE: f32 = 1e10;
 pub(super) struct Mixer {
     samples: Vec<f32>,
     max_samples: usize,
+    /// How many samples a header announces, which nobody has to believe.
+    announced: usize,
     /// The magnitude from which on a sample counts as clipped.
     full_scale: f32,
     /// The largest magnitude so far, as bits: magnitudes order as their bits do,
@@ -19,9 +21,14 @@ pub(super) struct Mixer {
     replaced: u64,
 }
 
-/// The sound is longer than the limits allow.
-#[derive(Debug)]
-pub(super) struct LimitReached;
+/// Why no more sound is taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// It is longer than the limits allow.
+    Limit,
+    /// There is no memory for so many samples.
+    Memory { n_samples: usize },
+}
 
 impl Mixer {
     /// A mixer that takes `max_samples` at most.
@@ -30,6 +37,7 @@ impl Mixer {
         Self {
             samples,
             max_samples,
+            announced: 0,
             full_scale,
             peak_bits: 0,
             clipped: 0,
@@ -37,9 +45,20 @@ impl Mixer {
         }
     }
 
-    /// Makes room for as many more samples, which the caller knows to exist.
-    pub(super) fn reserve(&mut self, n_samples: usize) {
-        self.samples.reserve_exact(n_samples.min(self.max_samples));
+    /// Says how many samples a header announces. Room is still made only for what
+    /// comes, but not for more than that.
+    pub(super) fn announce(&mut self, n_samples: usize) {
+        self.announced = n_samples;
+    }
+
+    /// Makes room for as many samples in all, which the caller knows to exist.
+    pub(super) fn reserve(&mut self, n_samples: usize) -> Result<(), Full> {
+        let n_more = n_samples
+            .min(self.max_samples)
+            .saturating_sub(self.samples.len());
+        self.samples
+            .try_reserve_exact(n_more)
+            .map_err(|_| Full::Memory { n_samples })
     }
 
     /// How many samples there are so far, which is the same in each channel.
@@ -52,10 +71,10 @@ impl Mixer {
         &mut self,
         frames: &mut [f32],
         channels: usize,
-    ) -> Result<(), LimitReached> {
+    ) -> Result<(), Full> {
         self.note_levels(frames);
         let share = 1.0 / channels as f32;
-        self.check_room(frames.len() / channels)?;
+        self.make_room(frames.len() / channels)?;
         match channels {
             1 => self.samples.extend_from_slice(frames),
             // Weighted before they are added, so that two large values cannot
@@ -74,7 +93,7 @@ impl Mixer {
     }
 
     /// Takes one slice for each channel, all equally long.
-    pub(super) fn push_planar(&mut self, planes: &mut [Vec<f32>]) -> Result<(), LimitReached> {
+    pub(super) fn push_planar(&mut self, planes: &mut [Vec<f32>]) -> Result<(), Full> {
         let share = 1.0 / planes.len() as f32;
         for plane in planes.iter_mut() {
             self.note_levels(plane);
@@ -82,7 +101,7 @@ impl Mixer {
         let Some((first, others)) = planes.split_first() else {
             return Ok(());
         };
-        self.check_room(first.len())?;
+        self.make_room(first.len())?;
         let start = self.samples.len();
         self.samples.extend(first.iter().map(|value| value * share));
         for plane in others {
@@ -93,9 +112,26 @@ impl Mixer {
         Ok(())
     }
 
-    fn check_room(&self, n_samples: usize) -> Result<(), LimitReached> {
-        let fits = self.samples.len() + n_samples <= self.max_samples;
-        if fits { Ok(()) } else { Err(LimitReached) }
+    /// Room for so many more samples. It doubles as it grows, so that few pieces are
+    /// moved, but not beyond what can come, and not where memory is short.
+    fn make_room(&mut self, n_more: usize) -> Result<(), Full> {
+        let needed = self.samples.len() + n_more;
+        if needed > self.max_samples {
+            return Err(Full::Limit);
+        }
+        if needed <= self.samples.capacity() {
+            return Ok(());
+        }
+        let most = match self.announced >= needed {
+            true => self.announced.min(self.max_samples),
+            false => self.max_samples,
+        };
+        let doubled = (2 * self.samples.capacity()).clamp(needed, most);
+        self.reserve(doubled)
+            .or_else(|_| self.reserve(needed))
+            .map_err(|_| Full::Memory {
+                n_samples: needed.max(self.announced),
+            })
     }
 
     /// Updates peak and clipping, and silences what is damaged.
@@ -203,7 +239,31 @@ mod tests {
     #[test]
     fn more_samples_than_the_limit_are_refused() {
         let mut mixer = Mixer::new(1.0, 3);
-        assert!(mixer.push_interleaved(&mut [0.0; 4], 1).is_err());
-        assert!(mixer.push_interleaved(&mut [0.0; 3], 1).is_ok());
+        assert_eq!(mixer.push_interleaved(&mut [0.0; 4], 1), Err(Full::Limit));
+        assert_eq!(mixer.push_interleaved(&mut [0.0; 3], 1), Ok(()));
+    }
+
+    #[test]
+    fn room_grows_no_further_than_what_can_come() {
+        let room = |announced, max_samples| {
+            let mut mixer = Mixer::new(1.0, max_samples);
+            mixer.announce(announced);
+            for _ in 0..5 {
+                mixer.push_interleaved(&mut [0.0; 100], 1).expect("fits");
+            }
+            mixer.samples.capacity()
+        };
+        assert_eq!(room(500, usize::MAX), 500);
+        assert_eq!(room(0, 550), 550);
+        // A header that announces too little or far too much changes nothing.
+        assert_eq!(room(300, usize::MAX), 600);
+        assert_eq!(room(usize::MAX, usize::MAX), 800);
+    }
+
+    #[test]
+    fn memory_that_cannot_be_had_is_an_error() {
+        let mut mixer = Mixer::new(1.0, usize::MAX);
+        let n_samples = usize::MAX / 8;
+        assert_eq!(mixer.reserve(n_samples), Err(Full::Memory { n_samples }));
     }
 }

@@ -1,6 +1,6 @@
 //! Samples that are stored one by one: PCM, floating point, A-law and µ-law.
 
-use super::mix::{LimitReached, Mixer};
+use super::mix::{Full, Mixer};
 use crate::riff::ByteOrder;
 
 /// How one sample is written.
@@ -73,7 +73,7 @@ pub(super) fn mix_samples(
     coding: SampleCoding,
     channels: usize,
     mixer: &mut Mixer,
-) -> Result<(), LimitReached> {
+) -> Result<(), Full> {
     use ByteOrder::{BigEndian, LittleEndian};
     use SignedWidth::{Four, One, Three, Two};
     const S8: f32 = 1.0 / 128.0;
@@ -117,11 +117,11 @@ struct Frames<'a> {
 impl Frames<'_> {
     /// Reads them with `value`, a few thousand samples at a time so that the
     /// passes over them stay within the nearest cache.
-    fn each<const N: usize>(&mut self, value: impl Fn([u8; N]) -> f32) -> Result<(), LimitReached> {
+    fn each<const N: usize>(&mut self, value: impl Fn([u8; N]) -> f32) -> Result<(), Full> {
         let frame_bytes = N * self.channels;
         let frames_at_once = (4096 / self.channels).max(1);
         let n_frames = self.data.len() / frame_bytes;
-        self.mixer.reserve(n_frames);
+        self.mixer.reserve(n_frames)?;
         let whole = &self.data[..n_frames * frame_bytes];
         let mut values = vec![0.0; frames_at_once * self.channels];
         for block in whole.chunks(frames_at_once * frame_bytes) {

@@ -71,7 +71,8 @@ impl Stream<'_> {
     fn decode(&self) -> Result<Sound, AudioError> {
         let mut reader = self.open().map_err(|error| self.failed(&error))?;
         let (track, mut decoder) = self.choose_track(&*reader)?;
-        let mut playback = Playback::new(self.job);
+        let announced = track.claimed.unwrap_or(0);
+        let mut playback = Playback::new(self.job, announced);
         let ending = playback.run(self, &mut *reader, &mut decoder, track.id)?;
         self.conclude(playback, &track, &*decoder, ending)
     }
@@ -318,6 +319,8 @@ struct Playback<'a> {
     mixer: Mixer,
     /// Channels and rate of the first packet; the rate must stay.
     layout: Option<(u16, SampleRate)>,
+    /// Samples that the file says there are; 0 where it does not say.
+    announced: u64,
     planes: Vec<Vec<f32>>,
     n_packets: u64,
     n_damaged: u64,
@@ -327,12 +330,13 @@ struct Playback<'a> {
 }
 
 impl<'a> Playback<'a> {
-    fn new(job: &'a Job<'a>) -> Self {
+    fn new(job: &'a Job<'a>, announced: u64) -> Self {
         let mixer = Mixer::new(1.0, 0);
         Self {
             job,
             mixer,
             layout: None,
+            announced,
             planes: Vec::new(),
             n_packets: 0,
             n_damaged: 0,
@@ -412,6 +416,8 @@ impl<'a> Playback<'a> {
             None => {
                 let layout = self.job.check_layout("stream", channels as u32, rate)?;
                 self.mixer = Mixer::new(1.0, self.job.max_samples(layout.1));
+                let announced = usize::try_from(self.announced).unwrap_or(usize::MAX);
+                self.mixer.announce(announced);
                 *self.layout.insert(layout)
             }
             Some((_, first)) if first.hertz() != rate => {
@@ -428,7 +434,7 @@ impl<'a> Playback<'a> {
         }
         self.mixer
             .push_planar(&mut self.planes)
-            .map_err(|_| self.job.too_long(rate))?;
+            .map_err(|full| self.job.full(full, rate))?;
         Ok(None)
     }
 }

@@ -195,14 +195,24 @@ impl<'a> Format<'a> {
     /// How many frames lie in so many bytes, where that can be told; the `fact` chunk
     /// leaves out the filling of the last block.
     fn frames_in(&self, bytes: u64, fact: Option<u32>) -> Option<u64> {
-        let fact = fact.map(u64::from);
         match self.tag {
-            MS_ADPCM | IMA_ADPCM => {
-                let frames = self.layout().frames_in(bytes, self.tag == MS_ADPCM);
-                Some(fact.map_or(frames, |fact| fact.min(frames)))
-            }
-            MP3 => fact,
+            MS_ADPCM | IMA_ADPCM => Some(self.frames_in_blocks(bytes, fact)),
+            MP3 => fact.map(u64::from),
             _ => Some(bytes / self.frame_bytes()?),
+        }
+    }
+
+    /// How many frames lie in so many bytes of blocks. A `fact` chunk is believed where
+    /// it leaves out less than a block: some writers count half the frames of stereo.
+    fn frames_in_blocks(&self, bytes: u64, fact: Option<u32>) -> u64 {
+        let is_ms = self.tag == MS_ADPCM;
+        let frames = self.layout().frames_in(bytes, is_ms);
+        let block = self.layout().frames_in(self.block_align.into(), is_ms);
+        let fact = fact.map_or(frames, u64::from);
+        if fact.saturating_add(block) > frames {
+            fact.min(frames)
+        } else {
+            frames
         }
     }
 
@@ -236,7 +246,7 @@ impl<'a> Format<'a> {
         let coding = self.sample_coding(job)?;
         let mut mixer = Mixer::new(coding.full_scale(), job.max_samples(self.rate));
         mix_samples(payload, coding, self.channels.into(), &mut mixer)
-            .map_err(|_| job.too_long(self.rate))?;
+            .map_err(|full| job.full(full, self.rate))?;
         let bits = match self.tag {
             0x0001 => u32::from(self.bits),
             _ => 8 * coding.bytes() as u32,
@@ -301,6 +311,11 @@ impl<'a> Format<'a> {
             return Err(job.malformed(codec, &reason));
         }
         let mut mixer = Mixer::new(32_767.0 / 32_768.0, job.max_samples(self.rate));
+        let n_frames = self.frames_in_blocks(payload.len() as u64, n_frames);
+        let n_frames = usize::try_from(n_frames).unwrap_or(usize::MAX);
+        mixer
+            .reserve(n_frames)
+            .map_err(|full| job.full(full, self.rate))?;
         let done = match self.tag {
             MS_ADPCM => {
                 let table = adpcm::ms_coefficients(self.extension);
@@ -308,7 +323,7 @@ impl<'a> Format<'a> {
             }
             _ => adpcm::mix_ima(payload, layout, n_frames, &mut mixer),
         };
-        done.map_err(|_| job.too_long(self.rate))?;
+        done.map_err(|full| job.full(full, self.rate))?;
         Ok(Sound::new(
             mixer,
             "WAV",
