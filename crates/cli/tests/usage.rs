@@ -124,14 +124,49 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(epochs(with_both.env("BIOPHONY_TRAIN_EPOCHS", "4")), 5);
 }
 
+/// A manifest of the clips `hum` and `hiss`, with what each row has beyond them.
+fn write_table(place: &Place, name: &str, header: &str, more: &dyn Fn(usize, &str) -> String) {
+    let rows = (0..10).flat_map(|i| ["hum", "hiss"].map(|label| (i, label)));
+    let row = |(i, label)| format!("clips/{label}/{label}_{i}.wav,{label}{}\n", more(i, label));
+    let table = format!("{header}\n{}", rows.map(row).collect::<String>());
+    std::fs::write(place.path(name), table).unwrap();
+}
+
+#[test]
+fn a_class_that_is_not_trained_on_is_told_with_its_part_or_fold() {
+    let place = Place::with_collection();
+    let is_late = |i: usize, label: &str| i >= 5 || label == "hum";
+    write_table(&place, "parts.csv", "path,label,split", &|i, label| {
+        let part = if is_late(i, label) { ",test" } else { ",train" };
+        part.to_owned()
+    });
+    write_table(&place, "folds.csv", "path,label,fold", &|i, label| {
+        let fold = if is_late(i, label) { ",A" } else { ",B" };
+        fold.to_owned()
+    });
+    let parts = ["--manifest", "parts.csv"];
+    let folds = ["--manifest", "folds.csv", "--folds", "manifest"];
+    for (arguments, where_to) in [(&parts[..], ""), (&folds, " of fold A")] {
+        let warning = format!(
+            "class `hum` has no recording in the training part{where_to}: the network does not learn it"
+        );
+        let train = ["train", "--epochs", "1", "--json"];
+        let output = place.run(&[&train, arguments].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(&warning), "{told}");
+        let figures = json(&String::from_utf8_lossy(&output.stdout));
+        assert_eq!(figures["warnings"], serde_json::json!([warning]));
+        let report = place.path(figures["report"].as_str().unwrap());
+        let report = std::fs::read_to_string(report).unwrap();
+        assert!(report.contains("does not learn it"), "{where_to}");
+    }
+}
+
 #[test]
 fn folds_that_the_manifest_does_not_have_are_missed_before_anything_is_done() {
     let place = Place::with_collection();
     let table = |name: &str, header: &str, fold: &dyn Fn(usize) -> String| {
-        let rows = (0..10).flat_map(|i| ["hum", "hiss"].map(|label| (i, label)));
-        let row = |(i, label)| format!("clips/{label}/{label}_{i}.wav,{label}{}\n", fold(i));
-        let table = format!("{header}\n{}", rows.map(row).collect::<String>());
-        std::fs::write(place.path(name), table).unwrap();
+        write_table(&place, name, header, &|i, _| fold(i));
     };
     table("none.csv", "path,label", &|_| String::new());
     table("some.csv", "path,label,fold", &|i| match i {

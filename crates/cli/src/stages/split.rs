@@ -17,6 +17,8 @@ use crate::settings::Settings;
 
 /// Put before the name of a division that ignores which recordings belong together.
 const NAIVE: &str = "naive-";
+/// Put before the name of a fold.
+const FOLD: &str = "fold-";
 /// The only division, where there are no folds.
 pub(crate) const SINGLE: &str = "split";
 /// The division whose network is deployed after a cross-validation.
@@ -92,6 +94,7 @@ pub(super) fn add(
                     })
                 };
                 let mut kept = plan(Grouping::Kept)?;
+                kept.warnings.extend(kept.unlearned(&usable));
                 if compare_naive {
                     let naive = plan(Grouping::Ignored)?;
                     kept.naive = naive.judged;
@@ -116,7 +119,7 @@ pub(super) fn division_names(
     folds: Option<FoldsArgument>,
     compare_naive: bool,
 ) -> Vec<String> {
-    let fold = |name: &dyn std::fmt::Display| format!("fold-{name}");
+    let fold = |name: &dyn std::fmt::Display| format!("{FOLD}{name}");
     let judged: Vec<String> = match folds {
         None => vec![SINGLE.to_owned()],
         Some(FoldsArgument::Count(k)) => (1..=k).map(|k| fold(&k)).collect(),
@@ -142,6 +145,32 @@ impl Plan {
     pub(crate) fn division(&self, name: &str) -> Option<&Division> {
         let mut all = self.judged.iter().chain(&self.naive).chain(&self.deployed);
         all.find(|division| division.name == name)
+    }
+
+    /// What to say of classes that a judged network does not get to hear: it is tested on
+    /// them, if at all, without a chance.
+    fn unlearned(&self, usable: &Usable) -> Vec<String> {
+        let in_division = |division: &Division| {
+            let parts = usable.labels.iter().zip(&division.parts);
+            let trained: HashSet<usize> = parts
+                .filter(|(_, part)| **part == Part::Train)
+                .map(|(&label, _)| label)
+                .collect();
+            let whose = match division.name.strip_prefix(FOLD) {
+                Some(fold) => format!(" of fold {fold}"),
+                None => String::new(),
+            };
+            let classes = usable.classes.iter().enumerate();
+            let missing = classes.filter(|(class, _)| !trained.contains(class));
+            missing
+                .map(|(_, label)| {
+                    format!(
+                        "class `{label}` has no recording in the training part{whose}: the network does not learn it"
+                    )
+                })
+                .collect::<Vec<_>>()
+        };
+        self.judged.iter().flat_map(in_division).collect()
     }
 
     /// What is worth showing of the plan: how many recordings are in each part.
@@ -302,7 +331,7 @@ fn cross_validation(
         let parts = validate_within(usable, config, groups, &others)
             .with_context(|| format!("fold {name} leaves too little to learn from"))?;
         Ok(Division {
-            name: format!("fold-{name}"),
+            name: format!("{FOLD}{name}"),
             parts,
         })
     };
