@@ -6,9 +6,11 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::home::DEFAULT_HOME;
+use crate::settings::LARGEST;
 
 /// Turns a folder of labelled animal recordings into a model that classifies new ones.
 #[derive(Debug, Parser)]
@@ -120,7 +122,7 @@ pub(crate) struct TrainArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) architecture: Option<String>,
     /// The number that every random choice follows from (train.seed and split.seed)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed())]
     pub(crate) seed: Option<u64>,
     /// Go on with the newest run that was interrupted, or with the one named
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "newest")]
@@ -586,7 +588,7 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// The number that the synthetic sounds and the training follow from
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed())]
     pub(crate) seed: u64,
 }
 
@@ -602,6 +604,11 @@ pub(crate) struct ConfigArguments {
     /// Print keys, values, choices and meanings as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Reads what the settings take for a seed.
+fn seed() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(..=LARGEST)
 }
 
 /// Reads a number from 0 to 1.

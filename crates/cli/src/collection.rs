@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use biophony_dataset::{
-    Audit, Dataset, DatasetError, Recording, Usable, audit, read_manifest, scan,
+    Audit, Dataset, DatasetError, Part, Recording, SplitConfig, Usable, audit, read_manifest, scan,
 };
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +172,59 @@ fn require_manifest_folds(
     };
     Err(UsageError(format!(
         "`--folds manifest`: `{}` {problem}, or let `--folds 5` divide the recordings",
+        manifest.display()
+    )))
+}
+
+/// Makes sure that there will be something to learn from and something to judge by,
+/// before hours of work are done, where there are no folds.
+///
+/// # Errors
+///
+/// A [`UsageError`] names the setting, or the manifest and the column to fill in.
+pub(crate) fn require_parts(
+    arguments: &CollectionArguments,
+    dataset: &Dataset,
+    split: &SplitConfig,
+    compare_naive: bool,
+) -> Result<(), UsageError> {
+    let by_manifest = dataset.recordings.iter().any(|one| one.split.is_some());
+    if by_manifest {
+        require_manifest_split(arguments, dataset)?;
+    }
+    if split.test == 0.0 && (!by_manifest || compare_naive) {
+        let reason = "`split.test` is 0, which leaves nothing to judge the model by: set it above 0, or let `--folds 5` test every recording once";
+        return Err(UsageError(reason.to_owned()));
+    }
+    Ok(())
+}
+
+/// A manifest that puts some recordings into parts has to say it of each.
+fn require_manifest_split(
+    arguments: &CollectionArguments,
+    dataset: &Dataset,
+) -> Result<(), UsageError> {
+    let without = |recording: &&Recording| recording.split.is_none();
+    let n_without = dataset.recordings.iter().filter(without).count();
+    let lacks = |part: &Part| {
+        !dataset
+            .recordings
+            .iter()
+            .any(|one| one.split == Some(*part))
+    };
+    let problem = if let Some(first) = dataset.recordings.iter().find(without) {
+        format!(
+            "has no `split` for `{}` ({n_without} in all): fill in that column",
+            dataset.name_of(first)
+        )
+    } else if let Some(part) = [Part::Train, Part::Test].iter().find(|part| lacks(part)) {
+        format!("puts no recording into `{part}`: its column `split` must name `train` and `test`")
+    } else {
+        return Ok(());
+    };
+    let manifest = arguments.manifest.as_ref().unwrap_or(&dataset.root);
+    Err(UsageError(format!(
+        "`{}` {problem}, or leave it out to have the recordings divided",
         manifest.display()
     )))
 }

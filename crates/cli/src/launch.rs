@@ -13,7 +13,7 @@ use biophony_pipeline::{
 use biophony_tracking::{LoggedModel, RunStatus, Tag};
 
 use crate::UsageError;
-use crate::collection::{list, require_classes, require_folds};
+use crate::collection::{list, require_classes, require_folds, require_parts};
 use crate::home::Home;
 use crate::progress::note;
 use crate::report::figure_lines;
@@ -45,8 +45,14 @@ pub(crate) fn launch(home: &Home, request: &Request, resumed: Option<RunId>) -> 
     let hooks = Hooks::of(&request.settings.run)?;
     let dataset = list(&request.collection)?;
     require_classes(&request.collection, &dataset)?;
-    if let Some(folds) = request.folds {
-        require_folds(&request.collection, &dataset, folds)?;
+    match request.folds {
+        Some(folds) => require_folds(&request.collection, &dataset, folds)?,
+        None => require_parts(
+            &request.collection,
+            &dataset,
+            &request.settings.split,
+            request.compare_naive,
+        )?,
     }
     let store = home.pipelines()?;
     let tracking = Tracking::open(home, &request.settings.tracking)?;

@@ -22,6 +22,7 @@ mod wording;
 
 pub(crate) use catalog::{SETTINGS, Setting};
 pub(crate) use sources::{SettingsError, Sources};
+pub(crate) use wording::LARGEST;
 
 /// Everything that can be set, section by section.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -211,6 +212,9 @@ pub(crate) struct EvaluateSettings {
     pub(crate) bootstrap: usize,
 }
 
+/// The ends of a 95 % interval are guesses from fewer resamplings than this.
+const MIN_BOOTSTRAP: usize = 20;
+
 impl Default for EvaluateSettings {
     fn default() -> Self {
         Self {
@@ -237,6 +241,8 @@ impl Settings {
         front.check().map_err(|error| error.to_string())?;
         settings.check_ranges()?;
         settings.train.check().map_err(|error| error.to_string())?;
+        let cropped = settings.train.crop_frames(&front);
+        cropped.map_err(|error| error.to_string())?;
         settings.deploy.check().map_err(|error| error.to_string())?;
         settings.tracking.check()?;
         settings.run.check()?;
@@ -270,6 +276,12 @@ impl Settings {
                     "`{key}` is {value}: at least {least} and at most {greatest}"
                 ));
             }
+        }
+        if (1..MIN_BOOTSTRAP).contains(&evaluate.bootstrap) {
+            return Err(format!(
+                "`evaluate.bootstrap` is {}: at least {MIN_BOOTSTRAP}, or 0 for no intervals",
+                evaluate.bootstrap
+            ));
         }
         if split.validation + split.test >= 1.0 {
             return Err(format!(

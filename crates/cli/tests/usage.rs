@@ -15,6 +15,8 @@ fn wrong_usage_ends_with_code_2() {
     let place = Place::with_collection();
     place.complaint(2, &["train"]);
     place.complaint(2, &["train", "clips", "--folds", "1"]);
+    let errors = place.complaint(2, &["train", "clips", "--seed", "18446744073709551615"]);
+    assert!(errors.contains("0..=9223372036854775807"), "{errors}");
     place.complaint(2, &["sing"]);
     place.complaint(2, &["features", "clips/hum/hum_0.wav", "--out", "x.jpg"]);
 }
@@ -130,6 +132,46 @@ fn write_table(place: &Place, name: &str, header: &str, more: &dyn Fn(usize, &st
     let row = |(i, label)| format!("clips/{label}/{label}_{i}.wav,{label}{}\n", more(i, label));
     let table = format!("{header}\n{}", rows.map(row).collect::<String>());
     std::fs::write(place.path(name), table).unwrap();
+}
+
+#[test]
+fn a_split_that_leaves_nothing_to_learn_or_to_judge_is_missed_before_anything_is_done() {
+    let place = Place::with_collection();
+    let table = |name: &str, part: &dyn Fn(usize) -> &'static str| {
+        write_table(&place, name, "path,label,split", &|i, _| {
+            format!(",{}", part(i))
+        });
+    };
+    table("some.csv", &|i| if i == 3 { "" } else { "train" });
+    table("test.csv", &|_| "test");
+    table("train.csv", &|i| {
+        if i == 3 { "validation" } else { "train" }
+    });
+    table("whole.csv", &|i| if i < 5 { "train" } else { "test" });
+    for (name, problem) in [
+        (
+            "some.csv",
+            "`some.csv` has no `split` for `clips/hiss/hiss_3.wav` (2 in all)",
+        ),
+        ("test.csv", "`test.csv` puts no recording into `train`"),
+        ("train.csv", "`train.csv` puts no recording into `test`"),
+    ] {
+        for command in ["train", "run"] {
+            let errors = place.complaint(2, &[command, "--manifest", name]);
+            assert!(errors.contains(problem), "{errors}");
+        }
+    }
+    let no_test = ["--set", "split.test=0", "--epochs", "1"];
+    let naive = ["--manifest", "whole.csv", "--compare-naive"];
+    for collection in [&["clips"][..], &naive] {
+        let errors = place.complaint(2, &[&["train"], collection, &no_test].concat());
+        assert!(errors.contains("`split.test` is 0"), "{errors}");
+    }
+    assert!(!place.path(".biophony").exists(), "nothing was begun");
+    // Here the setting means nothing.
+    for collection in [&["--manifest", "whole.csv"][..], &["clips", "--folds", "2"]] {
+        place.expect(0, &[&["train"], collection, &no_test].concat());
+    }
 }
 
 #[test]

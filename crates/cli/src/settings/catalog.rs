@@ -328,7 +328,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     value(
         "evaluate.bootstrap",
-        "Resamplings behind the 95 % intervals; 0 for no intervals.",
+        "Resamplings behind the 95 % intervals, at least 20; 0 for no intervals.",
     ),
     value(
         "deploy.min_accuracy",

@@ -215,8 +215,11 @@ fn apply(assignments: &[Assignment]) -> Result<Settings, SettingsError> {
         let culprit = assignments.iter().find_map(|assignment| {
             let mut alone = defaults.clone();
             insert(&mut alone, assignment);
-            let error = Settings::from_table(alone).err()?;
-            Some(bad_value(assignment, &error))
+            // Alone, a value may also clash with a default that others have changed.
+            let own = Settings::from_table(alone)
+                .err()
+                .filter(|own| *own == error);
+            Some(bad_value(assignment, &own?))
         });
         culprit.unwrap_or_else(|| SettingsError::Clash(first_line(&error)))
     })
@@ -258,7 +261,7 @@ fn bad_value(assignment: &Assignment, reason: &str) -> SettingsError {
     let setting = SETTINGS
         .iter()
         .find(|setting| setting.key == assignment.key);
-    let reason = in_words(setting, reason);
+    let reason = in_words(setting, &assignment.value, reason);
     let choices = setting.map_or(&[][..], |setting| setting.choices);
     let nearest = match assignment.value.as_str() {
         // Some reasons name it already.

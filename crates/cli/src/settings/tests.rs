@@ -61,6 +61,10 @@ fn a_wrong_number_is_refused_with_its_key() {
     );
     check_refused(&["evaluate.precision=2"], &["`evaluate.precision` is 2"]);
     check_refused(
+        &["evaluate.bootstrap=1"],
+        &["`evaluate.bootstrap` is 1: at least 20, or 0"],
+    );
+    check_refused(
         &["audit.clipped_fraction=-3"],
         &["`audit.clipped_fraction` is -3"],
     );
@@ -75,6 +79,15 @@ fn what_a_setting_takes_is_said_in_words() {
         ("train.epochs=many", "it takes a whole number, 0 or more"),
         ("train.epochs=2.5", "it takes a whole number, 0 or more"),
         ("train.seed=-1", "it takes a whole number, 0 or more"),
+        (
+            "train.seed=18446744073709551615",
+            "it takes a whole number from 0 to 9223372036854775807",
+        ),
+        ("run.retries=4294967296", "from 0 to 4294967295"),
+        (
+            "features.sample_rate=4294967296",
+            "it takes a whole number from 1 to 4294967295",
+        ),
         (
             "features.sample_rate=0",
             "it takes a whole number, 1 or more",
@@ -111,6 +124,34 @@ fn values_that_clash_are_refused_together() {
     check_refused(
         &["features.sample_rate=8000", "features.fmax=6000"],
         &["6000", "4000"],
+    );
+}
+
+#[test]
+fn training_windows_are_no_longer_than_those_that_are_scored() {
+    check_refused(
+        &["train.crop_seconds=10"],
+        &[
+            "`train.crop_seconds = 10` is not possible",
+            "at most `clip_seconds`, which is 3",
+        ],
+    );
+    check_refused(
+        &["clip.clip_seconds=1", "train.crop_seconds=2"],
+        &["do not go together", "`crop_seconds` is 2"],
+    );
+    with_flags(&["clip.clip_seconds=10", "train.crop_seconds=10"]).expect("they are as long");
+}
+
+#[test]
+fn a_value_that_only_clashes_with_a_default_is_not_blamed_for_another() {
+    check_refused(
+        &[
+            "train.crop_seconds=4",
+            "clip.clip_seconds=5",
+            "train.dropout=1",
+        ],
+        &["`train.dropout = 1` is not possible"],
     );
 }
 

@@ -268,7 +268,7 @@ impl Gate {
         let truth: Vec<usize> = asked.iter().map(|tested| tested.truth).collect();
         let groups: Vec<usize> = asked.iter().map(|tested| tested.group).collect();
         let config = BootstrapConfig {
-            n_resamples: self.settings.evaluate.bootstrap.max(1),
+            n_resamples: n_resamples(self.settings.evaluate.bootstrap),
             seed: self.settings.split.seed,
             ..BootstrapConfig::default()
         };
@@ -286,6 +286,15 @@ impl Gate {
             return Ok(None);
         }
         Ok(Some(decode_file(path, &DecodeLimits::default())?.clip))
+    }
+}
+
+/// How many resamplings a comparison rests on. Whoever wants no intervals wants it to be
+/// decided all the same.
+fn n_resamples(set: usize) -> usize {
+    match set {
+        0 => BootstrapConfig::default().n_resamples,
+        set => set,
     }
 }
 
@@ -313,4 +322,14 @@ fn latency_ms(predictor: &Predictor) -> Result<f64> {
     }
     times.sort_by(f64::total_cmp);
     Ok(times[N_TIMINGS / 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_is_not_drawn_from_a_single_resampling() {
+        assert_eq!([0, 20].map(n_resamples), [1000, 20]);
+    }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::architecture::{Architecture, Scale};
 use crate::augment::{AugmentConfig, check_range};
 use crate::error::ModelError;
+use crate::prepare::FrontEnd;
 
 /// Everything that decides what training learns from the same examples.
 ///
@@ -174,6 +175,32 @@ impl TrainingConfig {
             check_range(field, value, range)?;
         }
         self.augment.check()
+    }
+
+    /// The frames of training windows before this front end.
+    ///
+    /// # Errors
+    ///
+    /// When they would be longer than those that are scored.
+    pub fn crop_frames(&self, front: &FrontEnd) -> Result<usize, ModelError> {
+        if self.crop_seconds == 0.0 {
+            return Ok(front.window_frames());
+        }
+        let n_frames = front.frames_of(self.crop_seconds);
+        if n_frames <= front.window_frames() {
+            return Ok(n_frames);
+        }
+        let longest = front.clip.clip_seconds;
+        let reason = format!("training windows last at most `clip_seconds`, which is {longest}");
+        Err(self.crop_fault(reason))
+    }
+
+    pub(crate) fn crop_fault(&self, reason: String) -> ModelError {
+        ModelError::InvalidSetting {
+            field: "crop_seconds",
+            value: self.crop_seconds.to_string(),
+            reason,
+        }
     }
 
     /// The size of the network.

@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
         front: &'a FrontEnd,
         normalizer: &'a Normalizer,
     ) -> Result<Self, ModelError> {
-        let n_frames = crop_frames(config, front)?;
+        let n_frames = config.crop_frames(front)?;
         let n_classes = classes.len();
         let [network, scored] = networks(config, front, n_frames, n_classes)?;
         let augmenter = Augmenter::new(&config.augment, front, train, normalizer, n_frames);
@@ -365,19 +365,6 @@ impl EpochMeans {
     }
 }
 
-/// The frames of training windows.
-fn crop_frames(config: &TrainingConfig, front: &FrontEnd) -> Result<usize, ModelError> {
-    if config.crop_seconds == 0.0 {
-        return Ok(front.window_frames());
-    }
-    let n_frames = front.frames_of(config.crop_seconds);
-    if n_frames <= front.window_frames() {
-        return Ok(n_frames);
-    }
-    let reason = format!("no longer than `clip_seconds`, {}", front.clip.clip_seconds);
-    Err(crop_fault(config, reason))
-}
-
 /// The network on training windows and the same on windows as they are scored.
 fn networks(
     config: &TrainingConfig,
@@ -400,15 +387,7 @@ fn networks(
             "`{}` on other windows would be another network; use 0",
             config.architecture
         );
-        return Err(crop_fault(config, reason));
+        return Err(config.crop_fault(reason));
     }
     Ok([training, scored])
-}
-
-fn crop_fault(config: &TrainingConfig, reason: String) -> ModelError {
-    ModelError::InvalidSetting {
-        field: "crop_seconds",
-        value: config.crop_seconds.to_string(),
-        reason,
-    }
 }
