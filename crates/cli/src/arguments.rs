@@ -495,7 +495,7 @@ pub(crate) struct FeaturesArguments {
     /// Resample to this rate first, in hertz
     #[arg(long, value_name = "HZ")]
     pub(crate) sample_rate: Option<u32>,
-    /// Length of the Fourier transform, in samples; windows are as long
+    /// Length of the Fourier transform, in samples; windows are as long, or features.win_length
     #[arg(long, value_name = "N")]
     pub(crate) n_fft: Option<usize>,
     /// Samples from one frame to the next

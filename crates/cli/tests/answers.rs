@@ -122,3 +122,46 @@ fn a_pipe_is_no_recording_and_nobody_waits_for_it() {
         assert!(errors.contains("it is a pipe or a device"), "{errors}");
     }
 }
+
+#[test]
+fn features_keep_a_window_that_is_set_when_the_transform_has_another_length() {
+    let place = Place::with_collection();
+    let features = |name: &str, n_fft: &str, more: &[&str]| {
+        let fixed = [
+            "features",
+            "clips/hum/hum_0.wav",
+            "--out",
+            name,
+            "--n-fft",
+            n_fft,
+        ];
+        let (_, told) = output(&place, &[&fixed[..], more].concat());
+        std::fs::read(place.path(name)).unwrap_or_else(|_| panic!("{told}"))
+    };
+    let window = ["--set", "features.win_length=100"];
+    let set = features("set.npy", "512", &window);
+    assert!(
+        set != features("long.npy", "512", &[]),
+        "the window was left out"
+    );
+    // Longer than the transform of the settings, and not than the one asked for.
+    let window = ["--set", "features.win_length=400"];
+    let set = features("set.npy", "512", &window);
+    assert!(
+        set != features("long.npy", "512", &[]),
+        "the window was left out"
+    );
+    let asked = [
+        "features",
+        "clips/hum/hum_0.wav",
+        "--out",
+        "x.npy",
+        "--n-fft",
+        "300",
+    ];
+    let errors = place.complaint(2, &[&asked[..], &window].concat());
+    assert!(
+        errors.contains("`win_length` is 400, longer than `n_fft` = 300"),
+        "{errors}"
+    );
+}

@@ -14,7 +14,11 @@ use crate::{Outcome, UsageError};
 
 pub(crate) fn run(common: &Common, arguments: &FeaturesArguments) -> Result<Outcome> {
     let format = Format::of(&arguments.out)?;
-    let settings = load_settings(common, Vec::new())?.features;
+    // The length of the transform bounds that of a window, which settings may give.
+    let n_fft = arguments
+        .n_fft
+        .map(|n_fft| format!("features.n_fft={n_fft}"));
+    let settings = load_settings(common, n_fft.into_iter().collect())?.features;
     let config = configure(settings, arguments)?;
 
     let decoded = decode_file(&arguments.file, &DecodeLimits::default())?;
@@ -72,7 +76,7 @@ impl Format {
     }
 }
 
-/// Lays the command's own flags over the settings.
+/// Lays the command's own flags, but for `--n-fft`, over the settings.
 fn configure(
     mut settings: FeatureSettings,
     arguments: &FeaturesArguments,
@@ -83,10 +87,6 @@ fn configure(
         // An upper edge from the settings file was meant for the file's rate.
         let nyquist_hz = hertz as f32 / 2.0;
         settings.fmax = settings.fmax.map(|fmax| fmax.min(nyquist_hz));
-    }
-    if let Some(n_fft) = arguments.n_fft {
-        settings.n_fft = n_fft;
-        settings.win_length = None;
     }
     settings.hop_length = arguments.hop_length.unwrap_or(settings.hop_length);
     settings.n_mels = arguments.n_mels.unwrap_or(settings.n_mels);
