@@ -124,6 +124,31 @@ fn a_pipe_is_no_recording_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn an_answer_about_silence_says_what_it_is_worth_and_is_not_accepted() {
+    let place = trained();
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut silence = hound::WavWriter::create(place.path("silence.wav"), spec).unwrap();
+    (0..16_000).for_each(|_| silence.write_sample(0_i16).unwrap());
+    silence.finalize().unwrap();
+    let files = ["silence.wav", "clips/hum/hum_2.wav"];
+    let output = place.run(&["classify", files[0], files[1]]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("`silence.wav`: it is silent"), "{told}");
+    assert!(!told.contains("hum_2"), "{told}");
+    let rows = json(&place.expect(0, &["classify", "--json", files[0], files[1]]));
+    let n_warnings = |row: usize| rows[row]["warnings"].as_array().unwrap().len();
+    assert_eq!([n_warnings(0), n_warnings(1)], [1, 0]);
+    let accepted = |row: usize| rows[row]["accepted"].as_bool().unwrap();
+    assert_eq!([accepted(0), accepted(1)], [false, true]);
+}
+
+#[test]
 fn features_keep_a_window_that_is_set_when_the_transform_has_another_length() {
     let place = Place::with_collection();
     let features = |name: &str, n_fft: &str, more: &[&str]| {

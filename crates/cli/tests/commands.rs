@@ -27,7 +27,6 @@ fn training_leaves_a_report_tables_and_a_bundle() {
         "predictions.csv",
         "audit.html",
         "model_summary.txt",
-        "model_summary.txt",
     ] {
         assert!(run.join(name).is_file(), "{name}");
     }
@@ -218,29 +217,6 @@ fn classify_as_json_ranks_every_class() {
     assert_eq!(ranked.len(), 3);
     assert!((sum - 1.0).abs() < 1e-5, "probabilities sum to {sum}");
     assert_eq!(rows[0]["label"], ranked[0]["label"]);
-}
-
-#[test]
-fn an_answer_about_silence_says_what_it_is_worth() {
-    let place = trained();
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 16_000,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut silence = hound::WavWriter::create(place.path("silence.wav"), spec).unwrap();
-    (0..16_000).for_each(|_| silence.write_sample(0_i16).unwrap());
-    silence.finalize().unwrap();
-    let files = ["silence.wav", "clips/hum/hum_2.wav"];
-    let output = place.run(&["classify", files[0], files[1]]);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(told.contains("`silence.wav`: it is silent"), "{told}");
-    assert!(!told.contains("hum_2"), "{told}");
-    let rows = json(&place.expect(0, &["classify", "--json", files[0], files[1]]));
-    let n_warnings = |row: usize| rows[row]["warnings"].as_array().unwrap().len();
-    assert_eq!([n_warnings(0), n_warnings(1)], [1, 0]);
 }
 
 #[test]

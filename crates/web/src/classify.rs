@@ -27,7 +27,8 @@ pub(crate) enum Detail {
 pub(crate) struct Answer {
     /// Every class, the most probable first.
     pub(crate) predictions: Vec<Ranked>,
-    /// Whether the first of them reaches the model's threshold.
+    /// Whether the first of them reaches the model's threshold, and there is enough to
+    /// hear.
     pub(crate) accepted: bool,
     pub(crate) windows: Vec<Window>,
     pub(crate) model: Value,
@@ -97,10 +98,9 @@ pub(crate) fn classify(
         Detail::Full => Some(view(&decoded.clip, &served.predictor.bundle().front_end)?),
     };
     let windows = windows_of(served, &prediction);
-    let mut warnings = decoded.warnings;
-    warnings.extend(doubts(&decoded.clip, &AuditConfig::default()));
+    let doubts = doubts(&decoded.clip, &AuditConfig::default());
     Ok(Answer {
-        accepted: prediction.accepted,
+        accepted: prediction.accepted && doubts.is_empty(),
         predictions: prediction.ranked,
         windows,
         model: served.describe(),
@@ -110,7 +110,7 @@ pub(crate) fn classify(
             sample_rate_hz: decoded.format.rate.hertz(),
             channels: decoded.format.channels,
             format: format!("{}, {}", decoded.format.container, decoded.format.codec),
-            warnings,
+            warnings: [decoded.warnings, doubts].concat(),
         },
         latency_ms: Latency {
             decode: milliseconds(took),

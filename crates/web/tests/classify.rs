@@ -57,21 +57,24 @@ fn a_file_is_answered_as_the_predictor_answers() {
 }
 
 #[test]
-fn an_answer_about_silence_says_what_it_is_worth() {
+fn an_answer_about_silence_says_what_it_is_worth_and_is_not_accepted() {
     let place = Place::with_champion();
-    let warnings = |amplitude: f32| {
+    let answer = |amplitude: f32| {
         let clip = tone(1_000.0, 1.0, 16_000);
         let samples = clip.samples().iter().map(|sample| amplitude * sample);
         let clip = biophony_audio::Clip::new(samples.collect(), clip.rate());
-        let answer = classify(&place.state(), wav(&clip)).json();
-        list(&answer["clip"]["warnings"]).to_owned()
+        classify(&place.state(), wav(&clip)).json()
     };
-    assert!(warnings(1.0).is_empty());
-    let silent = warnings(0.0);
+    let loud = answer(1.0);
+    assert!(list(&loud["clip"]["warnings"]).is_empty());
+    assert_eq!(loud["accepted"], true);
+    let silent = answer(0.0);
+    let warnings = list(&silent["clip"]["warnings"]);
     assert!(
-        silent[0].as_str().expect("text").contains("silent"),
-        "{silent:?}"
+        warnings[0].as_str().expect("text").contains("silent"),
+        "{warnings:?}"
     );
+    assert_eq!(silent["accepted"], false);
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub(crate) fn run(common: &Common, arguments: &ClassifyArguments) -> Result<Outc
 /// What is heard in a file, and what speaks against trusting that.
 struct Answer {
     prediction: Prediction,
+    /// Whether the best class reaches the threshold and there is enough to hear.
+    accepted: bool,
     warnings: Vec<String>,
 }
 
@@ -67,11 +69,11 @@ fn classify(predictor: &Predictor, path: &Path, audit: &AuditConfig) -> Result<A
     let prediction = predictor
         .predict(&decoded.clip)
         .map_err(|error| describe(&error))?;
-    let mut warnings = decoded.warnings;
-    warnings.extend(doubts(&decoded.clip, audit));
+    let doubts = doubts(&decoded.clip, audit);
     Ok(Answer {
+        accepted: prediction.accepted && doubts.is_empty(),
         prediction,
-        warnings,
+        warnings: [decoded.warnings, doubts].concat(),
     })
 }
 
@@ -88,10 +90,7 @@ impl<'a> Writer<'a> {
             return Ok(Self::Json { rows: Vec::new() });
         }
         if arguments.format.csv {
-            let fixed = ["path", "label", "probability", "accepted"].map(str::to_owned);
-            let each = labels.iter().cloned();
-            let last = "warnings".to_owned();
-            print(&csv_line(fixed.into_iter().chain(each).chain([last]))?)?;
+            print(&csv_line(columns(labels).into_iter())?)?;
             return Ok(Self::Csv { labels });
         }
         Ok(Self::Text {
@@ -102,6 +101,7 @@ impl<'a> Writer<'a> {
     fn write(&mut self, path: &Path, answer: &Answer) -> Result<()> {
         let Answer {
             prediction,
+            accepted,
             warnings,
         } = answer;
         let best = &prediction.ranked[0];
@@ -118,7 +118,7 @@ impl<'a> Writer<'a> {
                     .take(*top)
                     .map(|one| format!("{} {:.1} %", one.label, 100.0 * one.probability))
                     .collect();
-                let verdict = if prediction.accepted { "" } else { "unknown; " };
+                let verdict = if *accepted { "" } else { "unknown; " };
                 print(&format!(
                     "{}: {verdict}{}\n",
                     path.display(),
@@ -130,7 +130,7 @@ impl<'a> Writer<'a> {
                     path.display().to_string(),
                     best.label.clone(),
                     best.probability.to_string(),
-                    prediction.accepted.to_string(),
+                    accepted.to_string(),
                 ];
                 let each = labels
                     .iter()
@@ -143,7 +143,7 @@ impl<'a> Writer<'a> {
                     "path": path.display().to_string(),
                     "label": best.label,
                     "probability": best.probability,
-                    "accepted": prediction.accepted,
+                    "accepted": accepted,
                     "predictions": prediction.ranked,
                     "windows": prediction.windows,
                     "warnings": warnings,
@@ -164,8 +164,47 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// The heading of the table: what is said of each file, and the classes between.
+fn columns(labels: &[String]) -> Vec<String> {
+    let own = ["path", "label", "probability", "accepted", "warnings"];
+    let of_class = |label: &String| {
+        let mut column = label.clone();
+        // A class may be called as a column is: no two columns share a name.
+        while own.contains(&column.as_str()) || (column != *label && labels.contains(&column)) {
+            column = format!("p({column})");
+        }
+        column
+    };
+    let [first @ .., last] = own.map(str::to_owned);
+    let classes = labels.iter().map(of_class);
+    first.into_iter().chain(classes).chain([last]).collect()
+}
+
 fn csv_line(fields: impl Iterator<Item = String>) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(fields)?;
     Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_columns(labels: &[&str], expected: &str) {
+        let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+        assert_eq!(columns(&labels).join(","), expected);
+    }
+
+    #[test]
+    fn no_two_columns_share_a_name_whatever_classes_are_called() {
+        check_columns(
+            &["frog", "p(owl)", "owl"],
+            "path,label,probability,accepted,frog,p(owl),owl,warnings",
+        );
+        check_columns(
+            &["label", "p(path)", "path", "warnings"],
+            "path,label,probability,accepted,p(label),p(path),p(p(path)),p(warnings),warnings",
+        );
+    }
 }

@@ -15,8 +15,8 @@ use crate::limits::Taken;
 pub(crate) struct Classified {
     /// Every class, the most probable first.
     predictions: Vec<LabelProbability>,
-    /// Whether the first of them reaches the model's threshold; otherwise the sound is
-    /// unknown.
+    /// Whether the first of them reaches the model's threshold and there is enough to
+    /// hear; otherwise the sound is unknown.
     accepted: bool,
     /// Each stretch that was scored.
     windows: Vec<ScoredWindow>,

@@ -45,7 +45,7 @@ function verdict(name: string, answer: Answer): HTMLElement {
     ? h("h3", { class: "verdict-name" }, title(best?.label ?? "nothing"), " ", h("span", { class: "verdict-share" }, share))
     : h("h3", { class: "verdict-name unknown" }, "Unknown");
   const closest = !answer.accepted && best
-    ? h("p", { class: "verdict-why" }, `Closest is ${title(best.label)} with ${share}`, threshold === null ? "." : `; this model answers from ${percent(threshold)} on.`)
+    ? h("p", { class: "verdict-why" }, `Closest is ${title(best.label)} with ${share}`, threshold === null || best.probability >= threshold ? "." : `; this model answers from ${percent(threshold)} on.`)
     : null;
   return h(
     "div",
