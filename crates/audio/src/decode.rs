@@ -14,6 +14,7 @@ mod codec;
 mod iso_media;
 mod job;
 mod mix;
+mod ogg;
 mod pcm;
 mod sniff;
 mod stream;

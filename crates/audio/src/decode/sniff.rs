@@ -102,6 +102,13 @@ pub(super) fn ends_within_frame(bytes: &[u8], frame_length: fn(&[u8]) -> Option<
     frame_length(rest).is_some() || is_header
 }
 
+/// Whether something that is no frame follows the first ones, as where a file is damaged,
+/// and not merely its end.
+pub(super) fn is_interrupted(bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> bool {
+    let rest = after_whole_frames(bytes, frame_length);
+    rest.len() >= 7 && frame_length(rest).is_none()
+}
+
 /// Walks from frame to frame up to one that is not whole, or to the first thing that
 /// is none, such as a tag.
 fn after_whole_frames(mut bytes: &[u8], frame_length: fn(&[u8]) -> Option<usize>) -> &[u8] {

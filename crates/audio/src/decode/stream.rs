@@ -3,7 +3,9 @@
 //! Its readers are used directly, without its guessing of formats: what a file
 //! is has been settled in [`super::sniff`]. What Symphonia leaves undone is done
 //! here: a bad packet is passed over and counted, edit lists of M4A files are
-//! kept, and a file that was cut short is noticed.
+//! kept, and what is missing of a file is noticed ([`missing`]).
+
+mod missing;
 
 use std::io::{Cursor, Read, repeat};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,26 +21,23 @@ use super::codec;
 use super::iso_media::{self, Edit};
 use super::job::{Job, Sound};
 use super::mix::Mixer;
-use super::sniff::{
-    adts_frame_length, ends_within_frame, missing_bytes, mpeg_frame_length, tag_length,
-};
+use super::ogg::Pages;
+use super::sniff::{missing_bytes, mpeg_frame_length, tag_length};
 use crate::clip::SampleRate;
 use crate::error::AudioError;
+use missing::Tally;
 
 /// After so many failures in a row there is nothing left to find.
 const MAX_FAILURES: u32 = 64;
 
-/// The most samples of an MPEG frame. Some encoders count one frame too many, that of
-/// the header itself.
-const MPEG_FRAME: u64 = 1152;
-
 /// Reads a file that holds a compressed stream.
 pub(super) fn decode(file: &[u8], container: Container, job: &Job) -> Result<Sound, AudioError> {
+    let pages = (container == Container::Ogg).then(|| Pages::of(file));
     let bytes = match container {
         Container::Mpeg | Container::Flac | Container::Adts => {
             file.get(tag_length(file)..).unwrap_or_default()
         }
-        _ => file,
+        _ => pages.as_ref().map_or(file, |pages| &pages.bytes),
     };
     // A decoder that panics on a damaged file must not take the program along.
     // Nothing of it is used afterwards, so nothing can be seen half-changed.
@@ -46,6 +45,7 @@ pub(super) fn decode(file: &[u8], container: Container, job: &Job) -> Result<Sou
         Stream {
             bytes,
             container,
+            pages: pages.as_ref(),
             job,
         }
         .decode()
@@ -64,6 +64,8 @@ pub(super) fn decode_mp3(bytes: &[u8], job: &Job) -> Result<Sound, AudioError> {
 struct Stream<'a> {
     bytes: &'a [u8],
     container: Container,
+    /// Those of an Ogg file.
+    pages: Option<&'a Pages<'a>>,
     job: &'a Job<'a>,
 }
 
@@ -104,6 +106,7 @@ impl Stream<'_> {
 
     fn failed(&self, error: &Error) -> AudioError {
         let reason = match error {
+            _ if self.n_lost_pages() > 0 => "its first pages are damaged",
             Error::IoError(_) => "the file ends before its first sound",
             Error::DecodeError(reason) | Error::Unsupported(reason) | Error::LimitError(reason) => {
                 reason
@@ -151,6 +154,12 @@ impl Stream<'_> {
                         decoder,
                     ));
                 }
+                Err(_) if self.n_lost_pages() > 0 => {
+                    let codec = codec::name(parameters.codec);
+                    refusal = self
+                        .job
+                        .malformed(codec, "a page of its headers is damaged");
+                }
                 Err(reason) => {
                     refusal = self.job.unsupported(codec::name(parameters.codec), &reason)
                 }
@@ -171,10 +180,7 @@ impl Stream<'_> {
         let Playback {
             layout: Some((channels, rate)),
             mixer,
-            n_damaged,
-            n_packets,
-            n_read,
-            last,
+            tally,
             ..
         } = playback
         else {
@@ -195,51 +201,15 @@ impl Stream<'_> {
             rate,
         );
         if let Ending::Broken(reason) = &ending {
-            let at = rate.duration_of(n_read as usize).0;
+            let at = rate.duration_of(tally.n_read as usize).0;
             sound.warnings.push(format!(
                 "The stream is broken after {at:.3} s ({reason}); the rest was left out."
             ));
         }
-        let is_cut =
-            matches!(ending, Ending::CutShort) || self.is_cut_short(track.claimed, n_read, &last);
-        // The packet at the cut is damaged, too, and needs no second mention.
-        if n_damaged > u64::from(is_cut) {
-            sound.warnings.push(format!(
-                "{n_damaged} of {n_packets} packets are damaged and were left out."
-            ));
-        } else if is_cut {
-            sound
-                .warnings
-                .push(self.cut_short(track.claimed, n_read, rate));
-        }
+        let ends_early = matches!(ending, Ending::CutShort);
+        let missing = self.missing(track.claimed, &tally, rate, ends_early);
+        sound.warnings.extend(missing);
         Ok(sound)
-    }
-
-    fn is_cut_short(&self, claimed: Option<u64>, n_read: u64, last: &LastPacket) -> bool {
-        match (self.container, claimed) {
-            (Container::Flac, Some(claimed)) => n_read < claimed,
-            (Container::Flac, None) => last.is_followed_by_flac(self.bytes),
-            (Container::Mpeg, Some(claimed)) if claimed > n_read.saturating_add(MPEG_FRAME) => true,
-            (Container::Mpeg, _) => ends_within_frame(self.bytes, mpeg_frame_length),
-            (Container::Adts, _) => ends_within_frame(self.bytes, adts_frame_length),
-            (Container::Ogg, _) => !ends_with_last_page(self.bytes),
-            _ => false,
-        }
-    }
-
-    /// What to say of a file that was cut short.
-    fn cut_short(&self, claimed: Option<u64>, n_read: u64, rate: SampleRate) -> String {
-        match (claimed, self.container) {
-            (Some(claimed), _) if claimed > n_read => format!(
-                "The file was cut short: its header announces {:.3} s of sound and {:.3} s are there.",
-                rate.duration_of(claimed as usize).0,
-                rate.duration_of(n_read as usize).0,
-            ),
-            (_, Container::Ogg) => {
-                "The file was cut short: its last page is not there or not complete.".to_owned()
-            }
-            _ => "The file was cut short: its last packet is not complete.".to_owned(),
-        }
     }
 
     /// What of an M4A's track is meant to be heard.
@@ -249,23 +219,6 @@ impl Stream<'_> {
             _ => Edit::default(),
         }
     }
-}
-
-/// Whether the last page of an Ogg file is complete and marked as the last.
-fn ends_with_last_page(bytes: &[u8]) -> bool {
-    const IS_LAST: u8 = 4;
-    let page = bytes
-        .windows(4)
-        .rposition(|window| window == b"OggS")
-        .map(|at| &bytes[at..]);
-    page.is_some_and(|page| {
-        let table = page
-            .get(26)
-            .and_then(|&n| page.get(27..27 + usize::from(n)))
-            .unwrap_or_default();
-        let length = 27 + table.len() + table.iter().map(|&n| usize::from(n)).sum::<usize>();
-        !table.is_empty() && page.len() >= length && page[5] & IS_LAST != 0
-    })
 }
 
 /// What is needed of a track while the reader is busy.
@@ -283,36 +236,6 @@ enum Ending {
     Broken(String),
 }
 
-/// What is remembered of the packet that was read last, to find it in the file.
-#[derive(Default)]
-struct LastPacket {
-    /// Its first bytes: number and checksum of a FLAC frame are among them.
-    head: Vec<u8>,
-    length: usize,
-}
-
-impl LastPacket {
-    fn note(&mut self, packet: &[u8]) {
-        self.length = packet.len();
-        self.head.clear();
-        self.head.extend(packet.iter().take(16));
-    }
-
-    /// Whether another FLAC frame begins behind it. The reader leaves a frame that is
-    /// not whole out without a word where no header says how many samples there are.
-    fn is_followed_by_flac(&self, file: &[u8]) -> bool {
-        if self.head.is_empty() {
-            return false;
-        }
-        let mut windows = file.windows(self.head.len());
-        let Some(at) = windows.rposition(|window| window == self.head) else {
-            return false;
-        };
-        let rest = file.get(at + self.length..).unwrap_or_default();
-        matches!(rest, [0xFF] | [0xFF, 0xF8 | 0xF9, ..])
-    }
-}
-
 /// The state of decoding a stream.
 struct Playback<'a> {
     job: &'a Job<'a>,
@@ -322,11 +245,7 @@ struct Playback<'a> {
     /// Samples that the file says there are; 0 where it does not say.
     announced: u64,
     planes: Vec<Vec<f32>>,
-    n_packets: u64,
-    n_damaged: u64,
-    /// Samples decoded, before the edit list is applied.
-    n_read: u64,
-    last: LastPacket,
+    tally: Tally,
 }
 
 impl<'a> Playback<'a> {
@@ -338,10 +257,7 @@ impl<'a> Playback<'a> {
             layout: None,
             announced,
             planes: Vec::new(),
-            n_packets: 0,
-            n_damaged: 0,
-            n_read: 0,
-            last: LastPacket::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -368,9 +284,9 @@ impl<'a> Playback<'a> {
                     }
                     Err(error) => return Ok(Ending::Broken(error.to_string())),
                 },
-                Err(Error::DecodeError(_)) => {
+                Err(error) if self.is_damage(&error) => {
                     failures += 1;
-                    self.n_damaged += 1;
+                    self.tally.n_damaged += 1;
                     continue;
                 }
                 Err(error) => return Ok(Ending::Broken(error.to_string())),
@@ -378,26 +294,38 @@ impl<'a> Playback<'a> {
             if packet.track_id != track {
                 continue;
             }
-            self.n_packets += 1;
-            self.last.note(&packet.data);
+            self.tally.note(&packet.data);
             match decoder.decode(&packet) {
                 Ok(buffer) => {
                     failures = 0;
                     let spec = buffer.spec();
                     let (channels, rate) = (spec.channels().count(), spec.rate());
                     buffer.copy_to_vecs_planar(&mut self.planes);
+                    let start = packet.pts.get().max(0) as u64;
+                    self.tally
+                        .place(start..start.saturating_add(packet.dur.get()));
                     if let Some(ending) = self.take(channels, rate, &edit)? {
                         return Ok(ending);
                     }
                 }
-                Err(Error::DecodeError(_) | Error::IoError(_)) => {
+                Err(error) if self.is_damage(&error) || matches!(error, Error::IoError(_)) => {
                     failures += 1;
-                    self.n_damaged += 1;
+                    self.tally.n_damaged += 1;
                 }
                 Err(error) => return Ok(Ending::Broken(error.to_string())),
             }
         }
         Ok(Ending::Broken("nothing readable follows".to_owned()))
+    }
+
+    /// Whether an error means a damaged packet. After sound that could be decoded, one
+    /// that asks for something that cannot be is damaged, too.
+    fn is_damage(&self, error: &Error) -> bool {
+        match error {
+            Error::DecodeError(_) => true,
+            Error::Unsupported(_) => self.tally.n_read > 0,
+            _ => false,
+        }
     }
 
     /// Mixes the planes of one packet, or ends the stream where it changes into
@@ -426,8 +354,8 @@ impl<'a> Playback<'a> {
             }
             Some(layout) => layout,
         };
-        let heard = edit.heard(rate, self.n_read, n_frames);
-        self.n_read += n_frames as u64;
+        let heard = edit.heard(rate, self.tally.n_read, n_frames);
+        self.tally.n_read += n_frames as u64;
         for plane in &mut self.planes {
             plane.truncate(heard.end);
             plane.drain(..heard.start);

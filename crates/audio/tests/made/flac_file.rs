@@ -40,17 +40,18 @@ impl FlacFile {
         bytes.push(checksum(&bytes, 0x07, 8) as u8);
         bytes.push(0);
         bytes.extend(self.blocks[i].to_be_bytes());
-        bytes.extend(checksum(&bytes, 0x8005, 16).to_be_bytes());
+        let sum = checksum(&bytes, 0x8005, 16) as u16;
+        bytes.extend(sum.to_be_bytes());
         bytes
     }
 }
 
 /// A cyclic redundancy check of so many bits.
-fn checksum(bytes: &[u8], polynomial: u16, n_bits: u32) -> u16 {
+pub(crate) fn checksum(bytes: &[u8], polynomial: u32, n_bits: u32) -> u32 {
     let top = 1 << (n_bits - 1);
-    let mut sum = 0_u16;
+    let mut sum = 0_u32;
     for byte in bytes {
-        sum ^= u16::from(*byte) << (n_bits - 8);
+        sum ^= u32::from(*byte) << (n_bits - 8);
         for _ in 0..8 {
             let carries = sum & top != 0;
             sum <<= 1;
