@@ -85,8 +85,8 @@ pub enum TrackingError {
     #[error("{0}")]
     Unauthenticated(String),
 
-    /// A request of another form than the route takes, or a metric of a logged model that
-    /// is not there.
+    /// A request of another form than the route takes, a metric of a logged model that is
+    /// not there, or one that would change what a logged model has.
     #[error("{0}")]
     BadRequest(String),
 

@@ -1,8 +1,8 @@
 //! What is logged is there afterwards, in full or not at all.
 
 use biophony_tracking::{
-    CreateLoggedModel, ErrorCode, ExperimentId, LogBatch, LoggedModelStatus, Metric, Param, RunId,
-    Tag, TrackingStore, value_of,
+    CreateLoggedModel, ErrorCode, ExperimentId, LogBatch, LoggedModelId, LoggedModelStatus, Metric,
+    Param, Result, RunId, Tag, TrackingStore, value_of,
 };
 
 use crate::{message, run_at, with_each_store};
@@ -354,5 +354,58 @@ fn metrics_of_a_logged_model_are_kept_with_it() {
             message(store.delete_logged_model(&"m-none".into())),
             "Logged model with ID 'm-none' not found."
         );
+    });
+}
+
+fn logged_model(store: &dyn TrackingStore, params: Vec<Param>) -> Result<LoggedModelId> {
+    let model = store.create_logged_model(CreateLoggedModel {
+        experiment_id: ExperimentId::default_experiment(),
+        name: None,
+        model_type: None,
+        source_run_id: None,
+        params,
+        tags: Vec::new(),
+    })?;
+    Ok(model.info.model_id)
+}
+
+#[test]
+fn a_metric_of_a_logged_model_has_one_value_at_a_time_and_step() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        let model = logged_model(store, Vec::new()).expect("a model");
+        let of_model = |key: &str, value, dataset: Option<&str>| Metric {
+            model_id: Some(model.clone()),
+            dataset_name: dataset.map(str::to_owned),
+            dataset_digest: dataset.map(str::to_owned),
+            ..Metric::new(key, value, 1, 0)
+        };
+        let first = of_model("f1", 0.9, Some("a"));
+        for metric in [&first, &first] {
+            store.log_metric(&run, metric.clone()).expect("logs");
+        }
+        for other in [
+            of_model("f1", 0.8, Some("a")),
+            of_model("f1", 0.9, Some("b")),
+            of_model("f1", 0.9, None),
+        ] {
+            let refused = store.log_metric(&run, other).expect_err("not the same");
+            assert_eq!(refused.code(), ErrorCode::BadRequest);
+        }
+        let batch = |values: [f64; 2]| LogBatch {
+            metrics: values.map(|value| of_model("loss", value, None)).into(),
+            ..LogBatch::default()
+        };
+        let refused = store.log_batch(&run, &batch([0.1, 0.2]));
+        assert_eq!(refused.expect_err("twice").code(), ErrorCode::BadRequest);
+        store
+            .log_batch(&run, &batch([0.3, 0.3]))
+            .expect("the same twice");
+        let metrics = store.get_logged_model(&model).expect("there").data.metrics;
+        let mut kept: Vec<_> = metrics.iter().map(|m| (m.key.as_str(), m.value)).collect();
+        kept.sort_by(|a, b| a.0.cmp(b.0));
+        assert_eq!(kept, [("f1", 0.9), ("loss", 0.3)]);
+        // Nor in the history of the run.
+        assert_eq!(history(store, &run, "f1"), [(0, 1, 0.9)]);
     });
 }

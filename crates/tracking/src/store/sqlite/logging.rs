@@ -167,7 +167,7 @@ fn key_number(db: &Connection, name: &str) -> Result<i64> {
 }
 
 /// Writes the points that belong to logged models a second time, under the model, which
-/// must be there.
+/// must be there and have no other point at the same time and step from this run.
 fn put_model_metrics(db: &Connection, run: &RunId, metrics: &[Metric]) -> Result<()> {
     let mut insert = db.prepare_cached(
         "INSERT INTO logged_model_metrics
@@ -185,6 +185,10 @@ fn put_model_metrics(db: &Connection, run: &RunId, metrics: &[Metric]) -> Result
             continue;
         };
         let point = Point::of(metric);
+        let dataset = (
+            metric.dataset_name.as_deref().unwrap_or_default(),
+            metric.dataset_digest.as_deref().unwrap_or_default(),
+        );
         let inserted = insert.execute(params![
             model.as_str(),
             metric.key,
@@ -193,32 +197,94 @@ fn put_model_metrics(db: &Connection, run: &RunId, metrics: &[Metric]) -> Result
             run.as_str(),
             point.value,
             point.is_nan,
-            metric.dataset_name.as_deref().unwrap_or_default(),
-            metric.dataset_digest.as_deref().unwrap_or_default()
+            dataset.0,
+            dataset.1
         ])?;
-        // Either the point is there already or the model is not.
-        if inserted == 0 && !model_exists(db, model)? {
-            return Err(TrackingError::BadRequest(format!(
-                "Logged model with ID '{model}' not found, so metric '{}' cannot be logged for it.",
-                metric.key
-            )));
+        if inserted == 0 {
+            is_known(db, model, run, &metric.key, &point, dataset)?;
         }
     }
     Ok(())
 }
 
-/// Whether there is such a logged model, deleted or not.
-fn model_exists(db: &Connection, model: &LoggedModelId) -> Result<bool> {
-    Ok(db
-        .prepare_cached("SELECT 1 FROM logged_models WHERE model_id = ?1")?
-        .exists([model.as_str()])?)
+/// Refuses a point that could not be inserted, unless it is there just as it is.
+fn is_known(
+    db: &Connection,
+    model: &LoggedModelId,
+    run: &RunId,
+    key: &str,
+    point: &Point,
+    dataset: (&str, &str),
+) -> Result<()> {
+    let is_same = db
+        .prepare_cached(
+            "SELECT value = ?6 AND is_nan = ?7 AND dataset_name = ?8 AND dataset_digest = ?9
+             FROM logged_model_metrics
+             WHERE model_id = ?1 AND key = ?2 AND timestamp = ?3 AND step = ?4 AND run_id = ?5",
+        )?
+        .query_row(
+            params![
+                model.as_str(),
+                key,
+                point.timestamp,
+                point.step,
+                run.as_str(),
+                point.value,
+                point.is_nan,
+                dataset.0,
+                dataset.1
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    match is_same {
+        Some(true) => Ok(()),
+        Some(false) => Err(TrackingError::BadRequest(format!(
+            "Metric '{key}' of logged model with ID '{model}' was already logged for \
+             timestamp={} and step={} with another value or dataset, and cannot be changed.",
+            point.timestamp, point.step
+        ))),
+        None => Err(TrackingError::BadRequest(format!(
+            "Logged model with ID '{model}' not found, so metric '{key}' cannot be logged for it."
+        ))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::requests::CreateRun;
+    use crate::requests::{CreateLoggedModel, CreateRun};
     use crate::{ExperimentId, TrackingStore};
+
+    #[test]
+    fn nothing_is_stored_of_a_batch_that_changes_a_metric_of_a_model() {
+        let store = SqliteStore::in_memory().expect("a store");
+        let request = CreateRun::new(ExperimentId::default_experiment());
+        let id = store.create_run(request).expect("a run").info.run_id;
+        let model = store
+            .create_logged_model(CreateLoggedModel {
+                experiment_id: ExperimentId::default_experiment(),
+                name: None,
+                model_type: None,
+                source_run_id: None,
+                params: Vec::new(),
+                tags: Vec::new(),
+            })
+            .expect("a model");
+        let of_model = |value| Metric {
+            model_id: Some(model.info.model_id.clone()),
+            ..Metric::new("f1", value, 1, 0)
+        };
+        let batch = LogBatch {
+            metrics: vec![Metric::new("loss", 0.1, 1, 0), of_model(0.9), of_model(0.8)],
+            ..LogBatch::default()
+        };
+        store.log_batch(&id, &batch).expect_err("two values");
+        let data = store.get_run(&id).expect("there").data;
+        assert_eq!(data.metrics, []);
+        let found = store.get_logged_model(&model.info.model_id);
+        assert_eq!(found.expect("there").data.metrics, []);
+    }
 
     #[test]
     fn nothing_is_stored_of_a_batch_with_a_metric_of_a_model_that_is_not_there() {
