@@ -409,3 +409,23 @@ fn a_metric_of_a_logged_model_has_one_value_at_a_time_and_step() {
         assert_eq!(history(store, &run, "f1"), [(0, 1, 0.9)]);
     });
 }
+
+#[test]
+fn a_param_of_a_logged_model_is_logged_once() {
+    with_each_store(|store| {
+        let lr = Param::new("lr", "1");
+        let model = logged_model(store, vec![lr.clone()]).expect("a model");
+        for again in [&lr, &Param::new("lr", "2")] {
+            let params = [Param::new("seed", "7"), again.clone()];
+            let refused = store.log_logged_model_params(&model, &params);
+            assert_eq!(refused.expect_err("is there").code(), ErrorCode::BadRequest);
+        }
+        let twice = [Param::new("seed", "7"), Param::new("seed", "7")];
+        let refused = store.log_logged_model_params(&model, &twice);
+        assert_eq!(refused.expect_err("twice").code(), ErrorCode::BadRequest);
+        let refused = logged_model(store, twice.into());
+        assert_eq!(refused.expect_err("twice").code(), ErrorCode::BadRequest);
+        let found = store.get_logged_model(&model).expect("there");
+        assert_eq!(found.data.params, [lr]);
+    });
+}

@@ -58,8 +58,8 @@ impl SqliteStore {
                     request.source_run_id.as_ref().map(RunId::as_str),
                 ],
             )?;
-            put(db, "params", &id, &request.params)?;
-            put(db, "tags", &id, &request.tags)?;
+            put_params(db, &id, &request.params)?;
+            put_tags(db, &id, &request.tags)?;
             find(db, &id)
         })
     }
@@ -99,7 +99,7 @@ impl SqliteStore {
     pub(super) fn put_logged_model_tags(&self, id: &LoggedModelId, tags: &[Tag]) -> Result<()> {
         self.write(|db| {
             find_any(db, id)?;
-            put(db, "tags", id, tags)
+            put_tags(db, id, tags)
         })
     }
 
@@ -127,7 +127,7 @@ impl SqliteStore {
     ) -> Result<()> {
         self.write(|db| {
             find_any(db, id)?;
-            put(db, "params", id, params)
+            put_params(db, id, params)
         })
     }
 
@@ -261,13 +261,31 @@ fn complete(db: &Connection, mut model: LoggedModel) -> Result<LoggedModel> {
     Ok(model)
 }
 
-fn put(db: &Connection, table: &str, id: &LoggedModelId, pairs: &[KeyValue]) -> Result<()> {
-    let mut statement = db.prepare_cached(&format!(
-        "INSERT INTO logged_model_{table} (model_id, key, value) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET value = excluded.value"
-    ))?;
-    for pair in pairs {
-        statement.execute(params![id.as_str(), pair.key, pair.value])?;
+/// Writes parameters, which must be new even where the value is the same, as MLflow has it.
+fn put_params(db: &Connection, id: &LoggedModelId, params: &[Param]) -> Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO logged_model_params (model_id, key, value) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO NOTHING",
+    )?;
+    for param in params {
+        if insert.execute(params![id.as_str(), param.key, param.value])? == 0 {
+            return Err(TrackingError::BadRequest(format!(
+                "Param with key={} was already logged for model with ID '{id}', and cannot be \
+                 logged again.",
+                check::python_repr(&param.key)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn put_tags(db: &Connection, id: &LoggedModelId, tags: &[Tag]) -> Result<()> {
+    let mut put = db.prepare_cached(
+        "INSERT INTO logged_model_tags (model_id, key, value) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET value = excluded.value",
+    )?;
+    for tag in tags {
+        put.execute(params![id.as_str(), tag.key, tag.value])?;
     }
     Ok(())
 }
