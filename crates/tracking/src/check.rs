@@ -32,6 +32,8 @@ pub(crate) fn batch(batch: &LogBatch, phrasing: Phrasing) -> Result<(Vec<Param>,
         Phrasing::Single => field.to_owned(),
         Phrasing::Batch => format!("{list}[{index}].{field}"),
     };
+    // MLflow reads all metrics before it checks the first.
+    batch.metrics.iter().try_for_each(whole_dataset)?;
     for (index, metric) in batch.metrics.iter().enumerate() {
         check_metric(metric, |field| path("metrics", index, field))?;
     }
@@ -54,6 +56,17 @@ pub(crate) fn batch(batch: &LogBatch, phrasing: Phrasing) -> Result<(Vec<Param>,
     batch_limits(batch)?;
     param_keys_are_unique(&params)?;
     Ok((params, tags))
+}
+
+/// Refuses half a reference to a data set. What is empty counts as missing.
+fn whole_dataset(metric: &Metric) -> Result<()> {
+    let is_given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if is_given(&metric.dataset_name) == is_given(&metric.dataset_digest) {
+        return Ok(());
+    }
+    Err(TrackingError::invalid(
+        "Both dataset_name and dataset_digest must be provided if one is provided",
+    ))
 }
 
 fn check_metric(metric: &Metric, path: impl Fn(&str) -> String) -> Result<()> {

@@ -218,3 +218,31 @@ fn batches_have_limits() {
         );
     });
 }
+
+#[test]
+fn a_data_set_has_a_name_and_a_digest() {
+    with_each_store(|store| {
+        let run = run_at(store, 1);
+        for (name, digest) in [
+            (Some("animals"), None),
+            (None, Some("abc")),
+            (Some("animals"), Some("")),
+        ] {
+            let half = Metric {
+                dataset_name: name.map(str::to_owned),
+                dataset_digest: digest.map(str::to_owned),
+                ..Metric::new("f1", 1.0, 1, 0)
+            };
+            let batch = LogBatch {
+                metrics: vec![Metric::new("b%", 1.0, 1, 0), half.clone()],
+                ..LogBatch::default()
+            };
+            for result in [store.log_metric(&run, half), store.log_batch(&run, &batch)] {
+                check_invalid(
+                    result,
+                    "Both dataset_name and dataset_digest must be provided if one is provided",
+                );
+            }
+        }
+    });
+}
