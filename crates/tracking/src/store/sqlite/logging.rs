@@ -1,10 +1,11 @@
 //! Writing metrics, parameters and tags: the path that has to be fast.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::points::{Place, Point, PointWriter};
+use super::points::{Place, Point, PointWriter, points_in_few_rows};
 use super::runs::{find_writable, put_tag};
 use super::{SqliteStore, lock};
 use crate::check::{self, Phrasing, python_repr};
@@ -120,16 +121,56 @@ fn put_metrics(
             *known = *point;
         }
     }
+    points.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.by_step(&b.1)));
+    points.dedup();
+    let mut before = HashMap::new();
+    let mut writer = PointWriter::new(db)?;
+    for points in points.chunk_by(|a, b| a.0 == b.0) {
+        let known = known_points(db, points, &mut before)?;
+        for &(place, point) in points {
+            let found = known.binary_search_by(|known| known.by_step(&point));
+            if found.is_err() {
+                writer.add(place, point)?;
+            }
+        }
+    }
+    writer.finish()?;
     for (key, point) in latest {
         put_latest(db, run, key, point)?;
     }
-    points.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.by_step(&b.1)));
-    let mut writer = PointWriter::new(db)?;
-    for (place, point) in points {
-        writer.add(place, point)?;
-    }
-    writer.finish()?;
     Ok(new_keys)
+}
+
+/// What is there of these points, which are of one place and in order. `before` has step
+/// and time of the latest point of each key that was asked for.
+fn known_points(
+    db: &Connection,
+    points: &[(Place, Point)],
+    before: &mut HashMap<i64, Option<(i64, i64)>>,
+) -> Result<Vec<Point>> {
+    // A point that comes alone may cost no more the more there are. It makes a row of its
+    // own, and that only once.
+    let [(place, first), .., (_, last)] = points else {
+        return Ok(Vec::new());
+    };
+    let latest = match before.entry(place.key) {
+        Entry::Occupied(known) => *known.get(),
+        Entry::Vacant(unknown) => *unknown.insert(latest_before(db, place)?),
+    };
+    // Mostly points come in their order, and are after all that are there.
+    if latest.is_none_or(|latest| (first.step, first.timestamp) > latest) {
+        return Ok(Vec::new());
+    }
+    points_in_few_rows(db, *place, first, last)
+}
+
+/// Step and time of the latest point of a metric.
+fn latest_before(db: &Connection, place: &Place) -> Result<Option<(i64, i64)>> {
+    let latest = db
+        .prepare_cached("SELECT step, timestamp FROM latest_metrics WHERE run = ?1 AND key = ?2")?
+        .query_row([place.run, place.key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(latest)
 }
 
 /// Keeps the latest point of a metric, where it is later than what is kept.
@@ -306,5 +347,63 @@ mod tests {
         store
             .log_metric(&id, Metric::new("f1", 0.9, 1, 0))
             .expect("its key was not kept either");
+    }
+
+    fn n_rows(store: &SqliteStore) -> i64 {
+        let writer = lock(&store.writer);
+        let count = "SELECT count(*) FROM metrics";
+        let n_rows = writer.connection.query_row(count, [], |row| row.get(0));
+        n_rows.expect("counts")
+    }
+
+    fn n_points(store: &SqliteStore, id: &RunId) -> usize {
+        let history = store.metric_history(id, "loss", None, None);
+        history.expect("a history").items.len()
+    }
+
+    fn batch_of(timestamps: impl Iterator<Item = i64>) -> LogBatch {
+        LogBatch {
+            metrics: timestamps
+                .map(|timestamp| Metric::new("loss", 0.5, timestamp, 0))
+                .collect(),
+            ..LogBatch::default()
+        }
+    }
+
+    #[test]
+    fn points_that_come_again_in_other_company_are_not_stored_again() {
+        let store = SqliteStore::in_memory().expect("a store");
+        let request = CreateRun::new(ExperimentId::default_experiment());
+        let id = store.create_run(request).expect("a run").info.run_id;
+        for n in 0..100 {
+            // 100 of 199 points, others each time.
+            let batch = batch_of((0..100).map(|i| (i * (n + 1) + n) % 199));
+            store.log_batch(&id, &batch).expect("logs");
+        }
+        let all = batch_of(0..199);
+        store.log_batch(&id, &all).expect("logs");
+        assert_eq!(n_points(&store, &id), 199);
+        assert!(n_rows(&store) < 20, "{} rows", n_rows(&store));
+    }
+
+    #[test]
+    fn rows_are_read_only_where_many_points_come_and_few_rows_are() {
+        let store = SqliteStore::in_memory().expect("a store");
+        let request = CreateRun::new(ExperimentId::default_experiment());
+        let id = store.create_run(request).expect("a run").info.run_id;
+        let log = |batch: LogBatch| store.log_batch(&id, &batch).expect("logs");
+        log(batch_of(0..2));
+        log(batch_of(0..1));
+        assert_eq!(n_rows(&store), 2, "of a point alone");
+        for timestamp in 2..256 {
+            log(batch_of(timestamp..=timestamp));
+        }
+        assert_eq!(n_rows(&store), 256);
+        log(batch_of(10..12));
+        assert_eq!(n_rows(&store), 256, "they were found");
+        log(batch_of(256..258));
+        log(batch_of(10..12));
+        assert_eq!(n_rows(&store), 258, "they were not looked for");
+        assert_eq!(n_points(&store, &id), 258);
     }
 }

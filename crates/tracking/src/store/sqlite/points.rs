@@ -3,8 +3,9 @@
 //! A row has the points of one metric of a run in one block of steps that one write
 //! brought, packed one after the other in the order of steps. Rows are added and never
 //! changed, so that a point that comes alone costs one small row, however many there
-//! are; a write that is repeated brings rows that are there already. The same point may
-//! still lie in two rows, in different company: whoever reads drops one of them.
+//! are. Of points that come together, only those are written that are not there, as long
+//! as those lie in few rows. The same point may still lie in two rows, in different
+//! company: whoever reads drops one of them.
 //!
 //! A point is packed as its step, its timestamp and its value. Of step and timestamp, the
 //! differences to the point before are kept, of the first point to the block's first step
@@ -26,6 +27,10 @@ pub(super) const BLOCK_BITS: u32 = 5;
 
 /// The most points in a row, of which many are to fit into a page.
 const MAX_PACKED: usize = 64;
+
+/// In how many rows of a place a write looks for the points that it brings: what it
+/// costs is not to grow with what is there.
+const FEW_ROWS: usize = 256;
 
 /// The one form of not-a-number that is written.
 const NAN_BITS: u64 = 0x7ff8_0000_0000_0000;
@@ -202,6 +207,34 @@ pub(super) fn points_at(db: &Connection, place: Place) -> Result<Vec<Point>> {
     while let Some(row) = rows.next()? {
         unpack_row(row, &mut points)?;
     }
+    points.sort_by(Point::by_step);
+    points.dedup();
+    Ok(points)
+}
+
+/// The points of a place from `first` to `last`, as [`points_at`] has them, or none where
+/// the place has more than [`FEW_ROWS`].
+pub(super) fn points_in_few_rows(
+    db: &Connection,
+    place: Place,
+    first: &Point,
+    last: &Point,
+) -> Result<Vec<Point>> {
+    let mut statement = db.prepare_cached(
+        "SELECT points FROM metrics WHERE run = ?1 AND block = ?2 AND key = ?3 LIMIT ?4",
+    )?;
+    let limit = FEW_ROWS as i64 + 1;
+    let rows = statement
+        .query_map((place.run, place.block, place.key, limit), |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<Vec<u8>>>>()?;
+    let mut points = Vec::new();
+    if rows.len() > FEW_ROWS {
+        return Ok(points);
+    }
+    for packed in &rows {
+        unpack(place, packed, &mut points)?;
+    }
+    points.retain(|point| point.by_step(first).is_ge() && point.by_step(last).is_le());
     points.sort_by(Point::by_step);
     points.dedup();
     Ok(points)
