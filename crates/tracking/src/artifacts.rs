@@ -143,10 +143,17 @@ impl ArtifactStore {
     ///
     /// # Errors
     ///
-    /// [`TrackingError::ArtifactNotFound`] when there is no such file.
+    /// [`TrackingError::ArtifactNotFound`] when there is no such file, and
+    /// [`TrackingError::InvalidParameter`] when it is a folder.
     pub fn read(&self, path: &ArtifactPath) -> Result<(fs::File, u64)> {
         let missing = || TrackingError::ArtifactNotFound(path.as_str().to_owned());
         let place = self.existing(path)?.ok_or_else(missing)?;
+        if place.is_dir() {
+            return Err(TrackingError::invalid(format!(
+                "Artifact path refers to a directory, not a file: '{path}'",
+                path = path.as_str()
+            )));
+        }
         let file = fs::File::open(&place).map_err(failed("open", &place))?;
         let metadata = file.metadata().map_err(failed("look at", &place))?;
         if !metadata.is_file() {

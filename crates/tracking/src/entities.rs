@@ -29,7 +29,7 @@ pub use run::{
     RunStatus,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Milliseconds since 1970-01-01 00:00 UTC.
 pub type UnixMillis = i64;
@@ -40,7 +40,7 @@ pub struct KeyValue {
     /// The key, unique within its entity.
     pub key: String,
     /// The value.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub value: String,
 }
 
@@ -58,6 +58,15 @@ impl KeyValue {
             value: value.into(),
         }
     }
+}
+
+/// Takes `null` for a field that is left out, as protobuf does.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The value of `key` among `pairs`.

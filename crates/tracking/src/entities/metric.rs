@@ -21,7 +21,7 @@ pub struct Metric {
     #[serde(deserialize_with = "read_int")]
     pub timestamp: UnixMillis,
     /// At which step, often the epoch; may be negative.
-    #[serde(deserialize_with = "read_int", default)]
+    #[serde(deserialize_with = "read_step", default)]
     pub step: i64,
     /// The logged model that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,6 +75,14 @@ fn read_float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Erro
 
 fn read_int<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     deserializer.deserialize_any(IntVisitor)
+}
+
+/// `null` is a step that is left out.
+fn read_step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    struct Step(#[serde(deserialize_with = "read_int")] i64);
+    let step = Option::<Step>::deserialize(deserializer)?;
+    Ok(step.map_or(0, |Step(step)| step))
 }
 
 /// Takes a number, or a string that holds one, as protobuf's JSON does.

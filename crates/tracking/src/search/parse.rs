@@ -2,7 +2,7 @@
 //!
 //! What is allowed for which entity is asked of the [`Grammar`].
 
-use super::grammar::Grammar;
+use super::grammar::{Entity, Grammar};
 use super::tokens::{Kind, Token, tokens};
 use super::{Clause, Comparator, Order, Value};
 use crate::check::python_repr;
@@ -129,7 +129,9 @@ impl Grammar {
         let mut orders: Vec<Order> = Vec::with_capacity(clauses.len());
         for clause in clauses {
             let order = self.order(clause)?;
-            if orders.iter().any(|earlier| earlier.field == order.field) {
+            let is_repeated = orders.iter().any(|earlier| earlier.field == order.field);
+            // MLflow lets the first one count there.
+            if is_repeated && self.entity != Entity::Experiment {
                 let list: Vec<String> = clauses.iter().map(|clause| python_repr(clause)).collect();
                 return Err(TrackingError::invalid(format!(
                     "`order_by` contains duplicate fields: [{}]",

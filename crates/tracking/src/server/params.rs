@@ -17,8 +17,9 @@ use crate::requests::{Search, ViewType};
 #[derive(Debug, Default)]
 pub(super) struct Params {
     body: Bytes,
-    /// Made from the body when it is first needed: batches are read without it.
-    fields: OnceCell<Map<String, Value>>,
+    /// Made from the body when it is first needed: batches are read without it. Of a body
+    /// that is no JSON object, why it is none.
+    fields: OnceCell<std::result::Result<Map<String, Value>, String>>,
     /// Parts of the path, which the body does not change.
     path: Vec<(String, String)>,
     /// Whether they come from a URL, which has texts only.
@@ -46,13 +47,13 @@ impl Params {
             }
         }
         Self {
-            fields: OnceCell::from(params),
+            fields: OnceCell::from(Ok(params)),
             is_query: true,
             ..Self::default()
         }
     }
 
-    /// From a body; one that is no JSON object has no parameters.
+    /// From a body; one that is empty or `null` has no parameters.
     pub(super) fn of_body(body: Bytes, path: Vec<(String, String)>) -> Self {
         Self {
             body,
@@ -69,18 +70,20 @@ impl Params {
         serde_json::from_str(text).ok()
     }
 
-    fn field(&self, name: &str) -> Option<&Value> {
+    fn field(&self, name: &str) -> Result<Option<&Value>> {
         let fields = self.fields.get_or_init(|| {
-            let mut fields = match serde_json::from_slice(&self.body) {
-                Ok(Value::Object(fields)) => fields,
-                _ => Map::new(),
-            };
+            let mut fields = object(&self.body)?;
             for (name, value) in &self.path {
                 fields.insert(name.clone(), Value::from(value.as_str()));
             }
-            fields
+            Ok(fields)
         });
-        fields.get(name)
+        match fields {
+            Ok(fields) => Ok(fields.get(name)),
+            Err(why) => Err(TrackingError::invalid(format!(
+                "Bad Request. The body must be a JSON object: {why}."
+            ))),
+        }
     }
 
     /// A text that must be there and not be empty.
@@ -92,7 +95,7 @@ impl Params {
 
     /// A text that may be missing.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
-        match self.field(name) {
+        match self.field(name)? {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => Err(wrong_type(name, other)),
@@ -107,7 +110,7 @@ impl Params {
 
     /// A whole number that may be missing.
     pub(super) fn int(&self, name: &str) -> Result<Option<i64>> {
-        let Some(value) = self.field(name).filter(|value| !value.is_null()) else {
+        let Some(value) = self.field(name)?.filter(|value| !value.is_null()) else {
             return Ok(None);
         };
         let number = match value {
@@ -126,18 +129,19 @@ impl Params {
         }
     }
 
-    /// Whether a switch is on.
-    pub(super) fn flag(&self, name: &str) -> bool {
-        match self.field(name) {
-            Some(Value::Bool(flag)) => *flag,
-            Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
-            _ => false,
+    /// Whether a switch is on. A text is one only in a query, where all are texts.
+    pub(super) fn flag(&self, name: &str) -> Result<bool> {
+        match self.field(name)? {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(text)) if self.is_query => Ok(text.eq_ignore_ascii_case("true")),
+            Some(other) => Err(wrong_type(name, other)),
         }
     }
 
     /// A list, empty if it is missing. A single value of a query is a list of one.
     pub(super) fn list<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>> {
-        let values = match self.field(name) {
+        let values = match self.field(name)? {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::Array(values)) => values.clone(),
             Some(text @ Value::String(_)) if self.is_query => vec![text.clone()],
@@ -159,7 +163,7 @@ impl Params {
 
     /// A list of texts and of nothing else.
     pub(super) fn texts(&self, name: &str) -> Result<Vec<String>> {
-        match self.field(name) {
+        match self.field(name)? {
             Some(list @ Value::Array(values)) if !values.iter().all(Value::is_string) => {
                 Err(wrong_type(name, list))
             }
@@ -169,7 +173,7 @@ impl Params {
 
     /// A list of experiments, which may be given as numbers.
     pub(super) fn experiment_ids(&self) -> Result<Vec<ExperimentId>> {
-        match self.field("experiment_ids") {
+        match self.field("experiment_ids")? {
             Some(Value::Array(values)) if values.iter().any(Value::is_number) => {
                 let id = |value: &Value| match value {
                     Value::Number(number) => Ok(ExperimentId::from(number.to_string())),
@@ -184,7 +188,7 @@ impl Params {
 
     /// Checks that each object of a list has these fields.
     pub(super) fn require_fields(&self, name: &str, fields: &[&str]) -> Result<()> {
-        let Some(Value::Array(values)) = self.field(name) else {
+        let Some(Value::Array(values)) = self.field(name)? else {
             return Ok(());
         };
         for (index, value) in values.iter().enumerate() {
@@ -205,7 +209,7 @@ impl Params {
 
     /// Any value that must be there.
     pub(super) fn value(&self, name: &str) -> Result<&Value> {
-        self.field(name)
+        self.field(name)?
             .filter(|value| !value.is_null())
             .ok_or_else(|| missing(name))
     }
@@ -234,7 +238,7 @@ impl Params {
 
     /// The experiment.
     pub(super) fn experiment_id(&self) -> Result<ExperimentId> {
-        match self.field("experiment_id") {
+        match self.field("experiment_id")? {
             Some(Value::Number(number)) => Ok(ExperimentId::from(number.to_string())),
             _ => self.required("experiment_id").map(ExperimentId::from),
         }
@@ -242,7 +246,7 @@ impl Params {
 
     /// The version of a registered model. Numbers that no version has are missing ones.
     pub(super) fn version(&self) -> Result<u32> {
-        let text = match self.field("version") {
+        let text = match self.field("version")? {
             Some(Value::Number(number)) => number.to_string(),
             _ => self.required("version")?.to_owned(),
         };
@@ -260,8 +264,8 @@ impl Params {
     }
 
     /// Which lifecycle stages are looked at; what is unknown means the active ones.
-    pub(super) fn view_type(&self, name: &str) -> ViewType {
-        match self.field(name) {
+    pub(super) fn view_type(&self, name: &str) -> Result<ViewType> {
+        Ok(match self.field(name)? {
             Some(Value::String(text)) => match text.as_str() {
                 "DELETED_ONLY" | "2" => ViewType::DeletedOnly,
                 "ALL" | "3" => ViewType::All,
@@ -273,7 +277,7 @@ impl Params {
                 _ => ViewType::ActiveOnly,
             },
             _ => ViewType::ActiveOnly,
-        }
+        })
     }
 
     /// A search with at most `limit` results a page, `default` unless it is said.
@@ -284,6 +288,19 @@ impl Params {
             max_results: self.int_at_most("max_results", limit)?.or(default),
             page_token: self.filled("page_token")?,
         })
+    }
+}
+
+/// The fields of a body, or why there are none.
+fn object(body: &[u8]) -> std::result::Result<Map<String, Value>, String> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Null) => Ok(Map::new()),
+        Ok(other) => Err(format!("it is of type '{}'", python_type(&other))),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -303,7 +320,15 @@ fn whole(number: f64) -> Option<i64> {
 
 /// The error for a parameter of a type or value that is not taken.
 pub(super) fn wrong_type(name: &str, value: &Value) -> TrackingError {
-    let python_type = match value {
+    TrackingError::invalid(format!(
+        "Invalid value {value} for parameter '{name}' supplied:  Hint: Value was of type \
+         '{}'. See the API docs for more information about request parameters.",
+        python_type(value)
+    ))
+}
+
+fn python_type(value: &Value) -> &'static str {
+    match value {
         Value::Null => "NoneType",
         Value::Bool(_) => "bool",
         Value::Number(number) if number.is_f64() => "float",
@@ -311,11 +336,7 @@ pub(super) fn wrong_type(name: &str, value: &Value) -> TrackingError {
         Value::String(_) => "str",
         Value::Array(_) => "list",
         Value::Object(_) => "dict",
-    };
-    TrackingError::invalid(format!(
-        "Invalid value {value} for parameter '{name}' supplied:  Hint: Value was of type \
-         '{python_type}'. See the API docs for more information about request parameters."
-    ))
+    }
 }
 
 /// A piece of a query with its `+` and `%XX` replaced.

@@ -77,6 +77,13 @@ fn experiments_have_new_names_and_plain_locations() {
         // MLflow goes on with the SQL that failed.
         let words = "Experiment(name=Default) already exists.";
         assert!(taken.to_string().starts_with(words), "{taken}");
+        // A rename to a name that is taken has another code.
+        let other = create(store, "other", "").expect("an experiment");
+        let taken = store.rename_experiment(&other, "Default");
+        let taken = taken.expect_err("taken");
+        assert_eq!(taken.code(), ErrorCode::BadRequest);
+        let other = store.get_experiment(&other).expect("it is there");
+        assert_eq!(other.name, "other");
         check_invalid(
             create(store, &"x".repeat(501), ""),
             "'name' exceeds the maximum length of 500 characters",

@@ -370,9 +370,9 @@ fn filters_and_orders_of_experiments() {
                 })
                 .expect("new");
         }
-        let found = |filter: &str, order: &str| -> Vec<String> {
+        let sorted = |filter: &str, order: &[&str]| -> Vec<String> {
             let search = Search {
-                order_by: vec![order.to_owned()],
+                order_by: order.iter().map(|&key| key.to_owned()).collect(),
                 ..Search::matching(filter)
             };
             store
@@ -383,7 +383,11 @@ fn filters_and_orders_of_experiments() {
                 .map(|experiment| experiment.name)
                 .collect()
         };
+        let found = |filter: &str, order: &str| sorted(filter, &[order]);
         assert_eq!(found("", "name ASC"), ["Default", "bats", "birds"]);
+        // Of a key that is there twice the first counts.
+        let descending = ["birds", "bats", "Default"];
+        assert_eq!(sorted("", &["name DESC", "name ASC"]), descending);
         assert_eq!(found("name LIKE 'b%'", "name DESC"), ["birds", "bats"]);
         assert_eq!(found("name ILIKE 'B%'", "experiment_id"), ["bats", "birds"]);
         assert_eq!(found("tags.time = 'day'", "name"), ["birds"]);

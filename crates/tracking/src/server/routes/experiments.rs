@@ -53,7 +53,7 @@ pub(super) fn search(service: &Service, params: &Params) -> Result<Body> {
     }
     let page = service
         .store
-        .search_experiments(&search, params.view_type("view_type"))?;
+        .search_experiments(&search, params.view_type("view_type")?)?;
     let experiments: Vec<Described<'_>> = page.items.iter().map(Described).collect();
     super::page("experiments", &experiments, page.next_page_token)
 }

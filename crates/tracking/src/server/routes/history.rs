@@ -6,7 +6,7 @@ use crate::server::Service;
 use crate::server::params::Params;
 use crate::server::reply::Body;
 
-/// The most points of one run in a request for many runs.
+/// The most points in the answer about the histories of many runs.
 const MAX_POINTS: i64 = 25_000;
 
 /// The most points of one run in a sampled history.
@@ -33,28 +33,43 @@ pub(super) fn get(service: &Service, params: &Params) -> Result<Body> {
 }
 
 pub(super) fn get_bulk(service: &Service, params: &Params) -> Result<Body> {
-    let runs: Vec<RunId> = params.list("run_id")?;
+    let mut runs: Vec<RunId> = params.list("run_id")?;
     if runs.is_empty() {
         return Err(TrackingError::invalid(
             "GetMetricHistoryBulk request must specify at least one run_id.",
         ));
     }
-    check_number(&runs, "run_id")?;
-    let Some(key) = params.filled("metric_key")? else {
+    if runs.len() > MAX_RUNS {
+        return Err(TrackingError::invalid(format!(
+            "GetMetricHistoryBulk request cannot specify more than {MAX_RUNS} run_ids. Received \
+             {} run_ids.",
+            runs.len()
+        )));
+    }
+    let Some(key) = params.text("metric_key")? else {
         return Err(TrackingError::invalid(
             "GetMetricHistoryBulk request must specify a metric_key.",
         ));
     };
-    let limit = params
+    runs.sort();
+    runs.dedup();
+    let wanted = params
         .int("max_results")?
-        .unwrap_or(MAX_POINTS)
-        .clamp(1, MAX_POINTS);
+        .map_or(MAX_POINTS, |wanted| wanted.min(MAX_POINTS));
+    let limit = if wanted < 0 { MAX_POINTS } else { wanted };
     let mut points = Vec::new();
     for run in runs {
-        let page = service
-            .store
-            .metric_history(&run, &key, Some(limit), None)?;
+        let rest = limit - points.len() as i64;
+        if rest <= 0 {
+            break;
+        }
+        let page = service.store.metric_history(&run, key, Some(rest), None)?;
         points.extend(of_run(page.items, &run));
+    }
+    if wanted < 0 {
+        // In MLflow's Python such a number leaves out so many at the end.
+        let left_out = usize::try_from(wanted.unsigned_abs()).unwrap_or(usize::MAX);
+        points.truncate(points.len().saturating_sub(left_out));
     }
     // The page of MLflow's charts wants the list even when it is empty.
     crate::server::reply::body(&serde_json::json!({ "metrics": points }))
@@ -65,7 +80,13 @@ pub(super) fn get_bulk_interval(service: &Service, params: &Params) -> Result<Bo
     if runs.is_empty() {
         return Err(crate::server::params::missing("run_ids"));
     }
-    check_number(&runs, "run_ids")?;
+    if runs.len() > MAX_RUNS {
+        return Err(refused(&format!(
+            "GetMetricHistoryBulkInterval request must specify at most {MAX_RUNS} run_ids. \
+             Received {} run_ids.",
+            runs.len()
+        )));
+    }
     let key = params.required("metric_key")?;
     let steps = match (params.int("start_step")?, params.int("end_step")?) {
         (None, None) => None,
@@ -82,26 +103,26 @@ pub(super) fn get_bulk_interval(service: &Service, params: &Params) -> Result<Bo
             ));
         }
     };
-    let wanted = params.int("max_results")?.unwrap_or(MAX_SAMPLED_POINTS);
-    let max_points = wanted.clamp(1, MAX_SAMPLED_POINTS) as usize;
+    let max_points = params.int("max_results")?.unwrap_or(MAX_SAMPLED_POINTS);
+    if !(1..=MAX_SAMPLED_POINTS).contains(&max_points) {
+        return Err(refused(&format!(
+            "max_results must be between 1 and {MAX_SAMPLED_POINTS}."
+        )));
+    }
     let mut points = Vec::new();
     for run in runs {
         let sample = service
             .store
-            .sampled_metric_history(&run, key, steps, max_points)?;
+            .sampled_metric_history(&run, key, steps, max_points as usize)?;
         points.extend(of_run(sample, &run));
     }
     super::page("metrics", &points, None)
 }
 
-fn check_number(runs: &[RunId], name: &str) -> Result<()> {
-    if runs.len() <= MAX_RUNS {
-        return Ok(());
-    }
-    Err(TrackingError::invalid(format!(
-        "at most {MAX_RUNS} values of {name} are allowed in one request, got {}",
-        runs.len()
-    )))
+fn refused(why: &str) -> TrackingError {
+    TrackingError::invalid(format!(
+        "{why} See the API docs for more information about request parameters."
+    ))
 }
 
 fn of_run(points: Vec<Metric>, run: &RunId) -> impl Iterator<Item = Metric> {

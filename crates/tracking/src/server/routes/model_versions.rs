@@ -100,7 +100,7 @@ pub(super) fn transition_stage(service: &Service, params: &Params) -> Result<Bod
     let name = params.required("name")?;
     let version = params.version()?;
     let stage = params.required("stage")?.parse()?;
-    let archive = params.flag("archive_existing_versions");
+    let archive = params.flag("archive_existing_versions")?;
     let version = service
         .store
         .transition_model_version_stage(name, version, stage, archive)?;

@@ -8,7 +8,7 @@ use crate::entities::{ExperimentId, Metric, Param, RunId, RunStatus, Tag, value_
 use crate::error::{Result, TrackingError};
 use crate::requests::{CreateRun, LogBatch, UpdateRun};
 use crate::server::Service;
-use crate::server::params::{Params, wrong_type};
+use crate::server::params::{Params, missing, wrong_type};
 use crate::server::reply::{Body, body, nothing};
 
 /// The most runs on one page, and how many there are unless it is said.
@@ -19,12 +19,12 @@ const DEFAULT_RUNS: i64 = 1000;
 const LOGGED_MODELS: &str = "mlflow.log-model.history";
 
 pub(super) fn create(service: &Service, params: &Params) -> Result<Body> {
-    let experiment_id = match params.filled("experiment_id")? {
-        Some(id) => ExperimentId::from(id),
-        None => ExperimentId::default_experiment(),
-    };
+    // A request of the wrong form to MLflow too, which finds out from its database.
+    let experiment_id = params
+        .filled("experiment_id")?
+        .ok_or_else(|| TrackingError::BadRequest(missing("experiment_id").to_string()))?;
     let run = service.store.create_run(CreateRun {
-        experiment_id,
+        experiment_id: ExperimentId::from(experiment_id),
         user_id: params.text("user_id")?.unwrap_or_default().to_owned(),
         start_time: params.int("start_time")?.unwrap_or_default(),
         run_name: params.filled("run_name")?,
@@ -80,7 +80,7 @@ pub(super) fn restore(service: &Service, params: &Params) -> Result<Body> {
 pub(super) fn search(service: &Service, params: &Params) -> Result<Body> {
     let experiments = params.experiment_ids()?;
     let search = params.search(Some(DEFAULT_RUNS), MAX_RUNS)?;
-    let view = params.view_type("run_view_type");
+    let view = params.view_type("run_view_type")?;
     let page = service.store.search_runs(&experiments, &search, view)?;
     super::page("runs", &page.items, page.next_page_token)
 }

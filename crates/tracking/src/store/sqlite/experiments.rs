@@ -111,7 +111,8 @@ impl SqliteStore {
                 params![number, new_name, now()],
             )?;
             if updated == 0 {
-                return Err(TrackingError::AlreadyExists(format!(
+                // MLflow's code for it, unlike where an experiment is made.
+                return Err(TrackingError::BadRequest(format!(
                     "Experiment(name={new_name}) already exists."
                 )));
             }
