@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior, params};
 
 use super::points::{Place, Point, PointWriter, points_in_few_rows};
 use super::runs::{find_writable, put_tag};
@@ -226,64 +226,46 @@ fn put_model_metrics(db: &Connection, run: &RunId, metrics: &[Metric]) -> Result
             continue;
         };
         let point = Point::of(metric);
-        let dataset = (
-            metric.dataset_name.as_deref().unwrap_or_default(),
-            metric.dataset_digest.as_deref().unwrap_or_default(),
-        );
-        let inserted = insert.execute(params![
-            model.as_str(),
-            metric.key,
-            point.timestamp,
-            point.step,
-            run.as_str(),
-            point.value,
-            point.is_nan,
-            dataset.0,
-            dataset.1
-        ])?;
-        if inserted == 0 {
-            is_known(db, model, run, &metric.key, &point, dataset)?;
+        let columns: [&dyn ToSql; 9] = [
+            &model.as_str(),
+            &metric.key,
+            &point.timestamp,
+            &point.step,
+            &run.as_str(),
+            &point.value,
+            &point.is_nan,
+            &metric.dataset_name.as_deref().unwrap_or_default(),
+            &metric.dataset_digest.as_deref().unwrap_or_default(),
+        ];
+        if insert.execute(&columns[..])? == 0 {
+            check_is_there(db, &columns, model, metric)?;
         }
     }
     Ok(())
 }
 
 /// Refuses a point that could not be inserted, unless it is there just as it is.
-fn is_known(
+fn check_is_there(
     db: &Connection,
+    columns: &[&dyn ToSql],
     model: &LoggedModelId,
-    run: &RunId,
-    key: &str,
-    point: &Point,
-    dataset: (&str, &str),
+    metric: &Metric,
 ) -> Result<()> {
+    let key = &metric.key;
     let is_same = db
         .prepare_cached(
             "SELECT value = ?6 AND is_nan = ?7 AND dataset_name = ?8 AND dataset_digest = ?9
              FROM logged_model_metrics
              WHERE model_id = ?1 AND key = ?2 AND timestamp = ?3 AND step = ?4 AND run_id = ?5",
         )?
-        .query_row(
-            params![
-                model.as_str(),
-                key,
-                point.timestamp,
-                point.step,
-                run.as_str(),
-                point.value,
-                point.is_nan,
-                dataset.0,
-                dataset.1
-            ],
-            |row| row.get(0),
-        )
+        .query_row(columns, |row| row.get(0))
         .optional()?;
     match is_same {
         Some(true) => Ok(()),
         Some(false) => Err(TrackingError::BadRequest(format!(
             "Metric '{key}' of logged model with ID '{model}' was already logged for \
              timestamp={} and step={} with another value or dataset, and cannot be changed.",
-            point.timestamp, point.step
+            metric.timestamp, metric.step
         ))),
         None => Err(TrackingError::BadRequest(format!(
             "Logged model with ID '{model}' not found, so metric '{key}' cannot be logged for it."
