@@ -3,12 +3,7 @@
 
 mod support;
 
-use serde_json::Value;
-use support::{Place, trained};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
-}
+use support::{Place, json, trained};
 
 /// Runs `biophony` in a folder and returns what it wrote, whatever its code.
 fn output(place: &Place, arguments: &[&str]) -> (String, String) {

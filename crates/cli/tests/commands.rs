@@ -3,13 +3,9 @@
 
 mod support;
 
-use biophony_tracking::{RunStatus, Search, SqliteStore, TrackingStore, ViewType};
+use biophony_tracking::{RunStatus, Search, TrackingStore, ViewType};
 use serde_json::Value;
-use support::{Place, trained, write_sound};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
-}
+use support::{Place, json, trained, write_sound};
 
 #[test]
 fn training_leaves_a_report_tables_and_a_bundle() {
@@ -397,7 +393,7 @@ fn an_interrupt_within_the_folds_puts_no_model_into_use() {
     assert_eq!(output.status.code(), Some(1));
     let decision = place.expect(0, &["runs", "logs", "newest", "deploy"]);
     assert!(decision.contains("training was interrupted"), "{decision}");
-    let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
+    let store = place.tracking_store();
     let champion = store.get_model_version_by_alias("biophony", "champion");
     assert!(champion.is_err(), "{champion:?}");
 }
@@ -415,7 +411,7 @@ fn an_interrupt_keeps_the_best_weights_so_far() {
             .join("model.onnx")
             .is_file()
     );
-    let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
+    let store = place.tracking_store();
     let experiment = store.get_experiment_by_name("clips").unwrap().unwrap();
     let runs = store.search_runs(
         &[experiment.experiment_id],

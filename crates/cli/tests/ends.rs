@@ -3,24 +3,17 @@
 
 mod support;
 
-use biophony_tracking::{CHAMPION, SqliteStore, TrackingStore};
+use biophony_tracking::{CHAMPION, TrackingStore};
 use rusqlite::Connection;
-use serde_json::Value;
-use support::Place;
+use support::{Place, json};
 
 const CLIP: &str = "clips/hum/hum_0.wav";
 
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
-}
-
-fn registry(place: &Place) -> SqliteStore {
-    SqliteStore::open(place.path(".biophony/tracking.db")).expect("opens")
-}
-
 /// The version in use.
 fn champion(place: &Place) -> u32 {
-    let version = registry(place).get_model_version_by_alias("biophony", CHAMPION);
+    let version = place
+        .tracking_store()
+        .get_model_version_by_alias("biophony", CHAMPION);
     version.expect("a model is in use").version
 }
 

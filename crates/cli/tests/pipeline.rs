@@ -5,13 +5,9 @@ mod support;
 
 use std::process::Stdio;
 
-use biophony_tracking::{CHAMPION, SqliteStore, TrackingStore};
+use biophony_tracking::{CHAMPION, TrackingStore};
 use serde_json::Value;
-use support::{Place, write_sound};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
-}
+use support::{Place, json, write_sound};
 
 /// Runs the pipeline and returns the states of its steps: `ingest ran, …`.
 #[track_caller]
@@ -32,7 +28,7 @@ fn start(place: &Place, arguments: &[&str]) -> std::process::Child {
 
 /// The version in use.
 fn champion(place: &Place) -> u32 {
-    let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
+    let store = place.tracking_store();
     let version = store.get_model_version_by_alias("biophony", CHAMPION);
     version.unwrap().version
 }
@@ -404,7 +400,7 @@ fn a_registered_model_keeps_its_lineage_when_its_run_is_removed() {
     let artifact = place.path(&format!(".biophony/artifacts/{}/{content}", &content[..2]));
     assert!(artifact.join("bundle.json").exists());
 
-    let store = SqliteStore::open(place.path(".biophony/tracking.db")).unwrap();
+    let store = place.tracking_store();
     store
         .delete_model_version("biophony", champion(&place))
         .unwrap();

@@ -27,10 +27,6 @@ fn runs(store: &SqliteStore) -> Vec<Run> {
     page.expect("searches").items
 }
 
-fn local(place: &Place) -> SqliteStore {
-    SqliteStore::open(place.path(".biophony/tracking.db")).expect("opens")
-}
-
 fn histories(store: &SqliteStore, run: &Run) -> BTreeMap<String, Vec<Metric>> {
     let points = |key: &str| {
         let page = store.metric_history(&run.info.run_id, key, None, None);
@@ -47,7 +43,7 @@ fn histories(store: &SqliteStore, run: &Run) -> BTreeMap<String, Vec<Metric>> {
 /// The server has of the only run what is here, once.
 #[track_caller]
 fn check_copy(place: &Place, remote: &Remote) {
-    let here = local(place);
+    let here = place.tracking_store();
     let (ours, theirs) = (runs(&here), runs(&remote.store));
     assert_eq!((ours.len(), theirs.len()), (1, 1));
     let (ours, theirs) = (&ours[0], &theirs[0]);
@@ -422,9 +418,12 @@ fn curves_are_on_the_server_while_training_goes_on_and_a_kill_is_told_later() {
     child.kill().expect("is ours");
     child.wait().expect("ends");
 
-    assert_eq!(runs(&local(&place))[0].info.status, RunStatus::Running);
+    assert_eq!(
+        runs(&place.tracking_store())[0].info.status,
+        RunStatus::Running
+    );
     place.expect(0, &["tracking", "sync", "--set", &uri_setting(&remote)]);
-    for store in [&local(&place), &*remote.store] {
+    for store in [&place.tracking_store(), &*remote.store] {
         let run = &runs(store)[0];
         assert_eq!(run.info.status, RunStatus::Killed);
         let why = value_of(&run.data.tags, "biophony.error").unwrap();

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use biophony_tracking::{Search, SqliteStore, TrackingStore, ViewType};
+use biophony_tracking::{Search, TrackingStore, ViewType};
 use serde_json::Value;
 use support::{Place, trained, write_sound};
 
@@ -184,7 +184,7 @@ fn a_run_whose_process_died_is_shown_as_killed() {
             let id = experiment["experiment"]["experiment_id"]
                 .as_str()
                 .unwrap_or("0");
-            let store = SqliteStore::open(place.path(".biophony/tracking.db")).expect("opens");
+            let store = place.tracking_store();
             let runs = store.search_runs(&[id.into()], &Search::default(), ViewType::All);
             let runs = runs.expect("searches").items;
             if runs.iter().any(|run| run.info.status.as_str() == status) {

@@ -1,20 +1,12 @@
-//! What a training leaves in the tracking store with no call by its user, and the
-//! registry that the commands go by.
+//! What a training leaves in the tracking store with no call by its user.
 
 mod support;
 
-use std::path::PathBuf;
-
 use biophony_tracking::{
-    CHAMPION, ExperimentId, LoggedModelStatus, PREVIOUS, Run, RunStatus, Search,
-    SearchLoggedModels, SqliteStore, TrackingStore, ViewType, value_of,
+    CHAMPION, ExperimentId, LoggedModelStatus, Run, RunStatus, Search, SearchLoggedModels,
+    SqliteStore, TrackingStore, ViewType, value_of,
 };
-use support::{Place, trained};
-
-/// The tracking store of a place, opened as any other program would.
-fn store(place: &Place) -> SqliteStore {
-    SqliteStore::open(place.path(".biophony/tracking.db")).expect("opens")
-}
+use support::{Place, json, trained};
 
 fn experiment(store: &SqliteStore, name: &str) -> ExperimentId {
     let found = store.get_experiment_by_name(name).expect("asks");
@@ -51,7 +43,7 @@ fn steps(store: &SqliteStore, run: &Run, key: &str) -> Vec<i64> {
 
 #[test]
 fn training_is_recorded_with_no_call_by_the_user() {
-    let store = store(trained());
+    let store = trained().tracking_store();
     let runs = runs(&store, "clips");
     let [run] = &runs[..] else {
         panic!("one training, one run: {}", runs.len());
@@ -139,7 +131,7 @@ fn a_training_that_ends_early_says_what_autologging_says_of_it() {
         arguments.extend(["--set", setting]);
     }
     place.expect(0, &arguments);
-    let store = store(&place);
+    let store = place.tracking_store();
     let run = &runs(&store, "clips")[0];
     for (key, value) in [
         ("mode", "max"),
@@ -173,7 +165,7 @@ fn a_training_that_ends_early_says_what_autologging_says_of_it() {
 
 #[test]
 fn the_model_of_a_run_is_a_version_in_use() {
-    let store = store(trained());
+    let store = trained().tracking_store();
     let run = &runs(&store, "clips")[0];
     let version = store
         .get_model_version_by_alias("biophony", CHAMPION)
@@ -206,7 +198,7 @@ fn what_comes_from_the_cache_is_a_run_and_no_new_version() {
     let place = Place::with_collection();
     place.expect(0, &["train", "clips"]);
     place.expect(0, &["train", "clips"]);
-    let store = store(&place);
+    let store = place.tracking_store();
     let runs = runs(&store, "clips");
     let cached = |run: &Run| value_of(&run.data.tags, "biophony.cached").map(str::to_owned);
     let told: Vec<_> = runs.iter().map(cached).collect();
@@ -228,7 +220,7 @@ fn a_run_that_fails_is_recorded_as_failed() {
         }
     }
     place.complaint(1, &["train", "clips"]);
-    let run = &runs(&store(&place), "clips")[0];
+    let run = &runs(&place.tracking_store(), "clips")[0];
     assert_eq!(run.info.status, RunStatus::Failed);
     let error = value_of(&run.data.tags, "biophony.error").unwrap();
     assert!(error.contains("at least two classes"), "{error}");
@@ -238,7 +230,7 @@ fn a_run_that_fails_is_recorded_as_failed() {
 fn folds_are_runs_within_the_run() {
     let place = Place::with_collection();
     place.expect(0, &["train", "clips", "--folds", "2"]);
-    let store = store(&place);
+    let store = place.tracking_store();
     let runs = runs(&store, "clips");
     let parent = &runs[0];
     let nested: Vec<&Run> = runs
@@ -269,7 +261,7 @@ fn folds_are_runs_within_the_run() {
 fn members_have_curves_of_their_own_beside_their_mean() {
     let place = Place::with_collection();
     place.expect(0, &["train", "clips", "--set", "train.members=2"]);
-    let store = store(&place);
+    let store = place.tracking_store();
     let run = &runs(&store, "clips")[0];
     for key in ["loss", "member_1/loss", "member_2/loss"] {
         assert_eq!(steps(&store, run, key), [0, 1, 2], "{key}");
@@ -311,210 +303,13 @@ fn names_come_from_the_settings_and_from_mlflows_variables() {
             );
         }
     }
-    let store = store(&place);
+    let store = place.tracking_store();
     assert_eq!(runs(&store, "pond").len(), 1);
     assert!(store.get_registered_model("birds").is_ok());
     // The commands look for the model under the name that is set.
     place.complaint(1, &["classify", "clips/hum/hum_1.wav"]);
     let set = ["--set", "tracking.model=birds"];
     place.expect(0, &["classify", "clips/hum/hum_1.wav", set[0], set[1]]);
-}
-
-#[test]
-fn the_champion_of_an_earlier_program_is_registered_once() {
-    let place = Place::with_collection();
-    place.expect(0, &["train", "clips"]);
-    let models = place.path(".biophony/models");
-    let name = std::fs::read_dir(&models)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .file_name();
-    // As it was before there was a registry.
-    for name in ["tracking.db", "tracking.db-wal", "tracking.db-shm"] {
-        // The last two are there only while somebody looks.
-        let _ = std::fs::remove_file(place.path(".biophony").join(name));
-    }
-    std::fs::remove_dir_all(place.path(".biophony/mlartifacts")).unwrap();
-    std::fs::write(models.join("champion"), name.to_str().unwrap()).unwrap();
-
-    place.expect(0, &["classify", "clips/hum/hum_1.wav"]);
-    assert!(
-        !place.path(".biophony/tracking.db").exists(),
-        "looking leaves nothing"
-    );
-    place.expect(0, &["train", "clips", "--epochs", "4"]);
-    assert!(!models.join("champion").exists());
-    let store = store(&place);
-    let numbered = |alias: &str| {
-        store
-            .get_model_version_by_alias("biophony", alias)
-            .map(|v| v.version)
-    };
-    assert_eq!(numbered(CHAMPION).unwrap(), 2);
-    assert_eq!(numbered(PREVIOUS).unwrap(), 1);
-    place.expect(
-        0,
-        &["classify", "--model", "previous", "clips/hum/hum_1.wav"],
-    );
-    place.expect(
-        0,
-        &[
-            "classify",
-            "--model",
-            "models:/biophony/1",
-            "clips/hum/hum_1.wav",
-        ],
-    );
-    let folder: PathBuf = models.join(name);
-    assert!(folder.join("bundle.json").is_file());
-}
-
-/// Two versions: one of three epochs and, in use, one of four.
-fn with_two_versions() -> Place {
-    let place = Place::with_collection();
-    place.expect(0, &["train", "clips"]);
-    place.expect(0, &["train", "clips", "--epochs", "4"]);
-    place
-}
-
-fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
-}
-
-#[test]
-fn versions_are_listed_compared_and_rolled_back() {
-    let place = with_two_versions();
-    let list = json(&place.expect(0, &["models", "list", "--json"]));
-    let versions: Vec<_> = list.as_array().unwrap().iter().collect();
-    assert_eq!(versions.len(), 2);
-    assert_eq!(versions[0]["version"], 2);
-    assert_eq!(versions[0]["aliases"], serde_json::json!(["champion"]));
-    assert_eq!(versions[1]["aliases"], serde_json::json!(["previous"]));
-    assert!(versions[0]["figures"]["test_accuracy"].is_number());
-    let text = place.expect(0, &["models", "list"]);
-    assert!(
-        text.contains("champion") && text.contains("previous"),
-        "{text}"
-    );
-
-    let difference = json(&place.expect(0, &["models", "compare", "1", "2", "--json"]));
-    let params = difference["params"].as_array().unwrap();
-    let epochs = params.iter().find(|one| one["name"] == "epochs").unwrap();
-    assert_eq!(
-        (&epochs["left"], &epochs["right"]),
-        (&"3".into(), &"4".into())
-    );
-    // MLflow's word for the newest one, whatever is in use.
-    for newest in ["latest", "biophony/Latest", "models:/biophony/latest"] {
-        let shown = json(&place.expect(0, &["models", "show", newest, "--json"]));
-        assert_eq!(shown["version"], 2, "{newest}");
-        let classify = ["classify", "--model", newest, "clips/hum/hum_0.wav"];
-        place.expect(0, &classify);
-        place.expect(0, &["evaluate", "--model", newest, "clips"]);
-    }
-    let text = place.expect(0, &["models", "compare", "previous", "champion"]);
-    assert!(text.contains("epochs: 3 → 4"), "{text}");
-    assert!(text.contains("the same recordings"), "{text}");
-
-    let told = place.expect(0, &["models", "rollback"]);
-    assert!(
-        told.contains("biophony/1 is in use now, in place of biophony/2"),
-        "{told}"
-    );
-    let store = store(&place);
-    let means = |alias: &str| {
-        store
-            .get_model_version_by_alias("biophony", alias)
-            .unwrap()
-            .version
-    };
-    assert_eq!((means(CHAMPION), means(PREVIOUS)), (1, 2));
-    let shown = place.expect(0, &["models", "show"]);
-    assert!(shown.contains("biophony/1  (champion)"), "{shown}");
-    assert!(shown.contains("rollback of 1 in place of 2"), "{shown}");
-    let history = store.alias_history("biophony").unwrap();
-    let actions: Vec<_> = history.iter().map(|one| one.action.as_str()).collect();
-    assert_eq!(actions, ["promote", "promote", "rollback"]);
-
-    place.expect(0, &["models", "promote", "v2"]);
-    assert_eq!((means(CHAMPION), means(PREVIOUS)), (2, 1));
-    let told = place.expect(0, &["models", "promote", "2"]);
-    assert!(told.contains("in use already"), "{told}");
-}
-
-#[test]
-fn versions_have_names_of_ones_own_and_can_be_taken_away() {
-    let place = with_two_versions();
-    place.expect(0, &["models", "alias", "field-trial", "1"]);
-    place.expect(
-        0,
-        &["classify", "--model", "field-trial", "clips/hum/hum_0.wav"],
-    );
-    place.expect(0, &["models", "export", "field-trial", "taken"]);
-    place.expect(0, &["classify", "--model", "taken", "clips/hum/hum_0.wav"]);
-    let errors = place.complaint(1, &["models", "export", "1", "taken"]);
-    assert!(errors.contains("taken"), "{errors}");
-    place.expect(0, &["models", "alias", "field-trial", "--remove"]);
-    let known = "`biophony` has no alias `field-trial`; it has the aliases `champion` (2), \
-                 `previous` (1); its newest version is 2";
-    for wrong in [
-        &["classify", "--model", "field-trial", "clips/hum/hum_0.wav"][..],
-        &["evaluate", "--model", "field-trial", "clips"],
-        &["serve", "--addr", "127.0.0.1:0", "--model", "field-trial"],
-        &["models", "show", "field-trial"],
-    ] {
-        let errors = place.complaint(1, wrong);
-        assert!(errors.contains(known), "{wrong:?}: {errors}");
-    }
-    let has = "it has the aliases `champion` (2), `previous` (1); its newest version is 2";
-    let no_folder = "`owls/barn`: neither `owls/barn` nor ";
-    let no_model = "there is no registered model `owls`; there is `biophony`";
-    for (wrong, told) in [
-        (
-            "models:/biophony/9",
-            &["`biophony` has no version `9`", has][..],
-        ),
-        (
-            "models:/biophony",
-            &["it names no version; add `@ALIAS`", has],
-        ),
-        (
-            "models:/owls/latest",
-            &["model `models:/owls/latest`: ", no_model],
-        ),
-        ("owls/barn", &[no_folder, no_model]),
-    ] {
-        for command in [
-            &["classify", "clips/hum/hum_0.wav", "--model", wrong][..],
-            &["evaluate", "clips", "--model", wrong],
-            &["serve", "--addr", "127.0.0.1:0", "--model", wrong],
-        ] {
-            let errors = place.complaint(1, command);
-            for told in told {
-                assert!(errors.contains(told), "{command:?}: {errors}");
-            }
-            assert_eq!(errors.contains("bundle.json"), wrong == "owls/barn");
-        }
-    }
-    let errors = place.complaint(1, &["models", "alias", "field-trial", "--remove"]);
-    assert!(errors.contains("it has the aliases `champion`"), "{errors}");
-    // A name is a name, whatever is in it.
-    let told = place.expect(0, &["models", "list", "--name", "it's"]);
-    assert!(told.contains("`it's` has no version yet"), "{told}");
-    let errors = place.complaint(1, &["models", "alias", "champion", "1"]);
-    assert!(errors.contains("promote"), "{errors}");
-    let errors = place.complaint(1, &["models", "show", "7"]);
-    assert!(errors.contains("has no version `7`"), "{errors}");
-    // A version without its files is not put into use, unless they can be had again.
-    let lose = |folder: &str| std::fs::remove_dir_all(place.path(folder)).unwrap();
-    lose(".biophony/mlartifacts");
-    place.expect(0, &["models", "rollback"]);
-    lose(".biophony/mlartifacts");
-    lose(".biophony/artifacts");
-    let errors = place.complaint(1, &["models", "rollback"]);
-    assert!(errors.contains("holds no bundle.json"), "{errors}");
 }
 
 #[test]
@@ -568,7 +363,7 @@ fn a_run_that_goes_on_after_a_kill_is_the_same_run_with_each_epoch_once() {
     }
     child.kill().expect("is ours");
     child.wait().expect("ends");
-    let store = store(&place);
+    let store = place.tracking_store();
     let status = || runs(&store, "clips")[0].info.status;
     assert_eq!(status(), RunStatus::Running);
     // Whoever looks sees that nobody is at it any more.

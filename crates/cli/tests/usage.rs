@@ -3,12 +3,7 @@
 
 mod support;
 
-use serde_json::Value;
-use support::Place;
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
-}
+use support::{Place, json};
 
 #[test]
 fn wrong_usage_ends_with_code_2() {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use biophony_tracking::{
     CreateExperiment, CreateLoggedModel, CreateModelVersion, CreateRegisteredModel, CreateRun,
-    Dataset, DatasetInput, Imported, LogBatch, Metric, ModelOutput, Param, RunStatus, Search,
-    SqliteStore, Tag, TrackingStore, ViewType, experiment_named, value_of,
+    Dataset, DatasetInput, Imported, LogBatch, Metric, ModelOutput, Param, RunId, RunStatus,
+    Search, SqliteStore, Tag, TrackingStore, ViewType, experiment_named, value_of,
 };
 use rusqlite::Connection;
 
@@ -191,16 +191,18 @@ fn what_is_here_stays_and_numbers_that_are_taken_give_way() {
     );
 }
 
+/// A store with a run of the experiment `pond`.
+fn pond_with_a_run() -> (SqliteStore, RunId) {
+    let store = SqliteStore::in_memory().expect("a store");
+    let id = experiment_named(&store, "pond").expect("an experiment");
+    let run = store.create_run(CreateRun::new(id)).expect("a run");
+    (store, run.info.run_id)
+}
+
 #[test]
 fn a_run_that_was_under_way_takes_its_end() {
     let folder = tempfile::tempdir().expect("a folder");
-    let from = SqliteStore::in_memory().expect("a store");
-    let id = experiment_named(&from, "pond").expect("an experiment");
-    let run = from
-        .create_run(CreateRun::new(id))
-        .expect("a run")
-        .info
-        .run_id;
+    let (from, run) = pond_with_a_run();
     let to = SqliteStore::in_memory().expect("a store");
     let first = folder.path().join("first.db");
     from.export_mlflow(&first).expect("exports");
@@ -223,13 +225,7 @@ fn a_run_that_was_under_way_takes_its_end() {
 #[test]
 fn of_a_run_that_has_grown_only_the_new_points_are_added() {
     let folder = tempfile::tempdir().expect("a folder");
-    let from = SqliteStore::in_memory().expect("a store");
-    let id = experiment_named(&from, "pond").expect("an experiment");
-    let run = from
-        .create_run(CreateRun::new(id))
-        .expect("a run")
-        .info
-        .run_id;
+    let (from, run) = pond_with_a_run();
     let to = SqliteStore::in_memory().expect("a store");
     // A batch's points are in several blocks of steps, and some in the same as the last's.
     for (i, (steps, added)) in [(-10..50, 60), (40..100, 50), (0..100, 0), (70..101, 1)]

@@ -8,6 +8,13 @@ use std::process::Output;
 use std::sync::OnceLock;
 
 use assert_cmd::Command;
+use biophony_tracking::SqliteStore;
+use serde_json::Value;
+
+/// What a program printed as JSON.
+pub(crate) fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
 
 /// Settings under which training takes about a second.
 pub(crate) const SMALL: &str = r#"
@@ -49,6 +56,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// What is tracked here, opened as any other program would.
+    pub(crate) fn tracking_store(&self) -> SqliteStore {
+        SqliteStore::open(self.path(".biophony/tracking.db")).expect("opens")
+    }
+
     /// Three classes of ten short clips in `clips/`, and [`SMALL`] settings.
     pub(crate) fn with_collection() -> Self {
         let place = Self {
