@@ -5,20 +5,14 @@
 use biophony_audio::Clip;
 
 use crate::audit::{AuditConfig, is_silent};
-use crate::measure::{loudest_dbfs, mean};
+use crate::measure::{is_plainly_above, loudest_dbfs, mean};
 
 /// Whether there is too little to hear in a recording for an answer about it to mean
 /// much, in sentences for people. Nothing for one that an audit would let pass.
 pub fn doubts(clip: &Clip, config: &AuditConfig) -> Vec<String> {
     let mut doubts = Vec::new();
-    match loudest_dbfs(clip, mean(clip.samples())) {
-        None => doubts.push("it is silent: an answer about it means nothing".to_owned()),
-        level if is_silent(level, config) => doubts.push(format!(
-            "it is nearly silent, below {} dB of full scale throughout: an answer about it \
-             means little",
-            config.silence_dbfs
-        )),
-        Some(_) => {}
+    if !is_plainly_above(clip, config.silence_dbfs) {
+        doubts.extend(too_quiet(clip, config));
     }
     let seconds = clip.duration().0;
     if seconds < config.min_seconds {
@@ -28,6 +22,18 @@ pub fn doubts(clip: &Clip, config: &AuditConfig) -> Vec<String> {
         ));
     }
     doubts
+}
+
+fn too_quiet(clip: &Clip, config: &AuditConfig) -> Option<String> {
+    match loudest_dbfs(clip, mean(clip.samples())) {
+        None => Some("it is silent: an answer about it means nothing".to_owned()),
+        level if is_silent(level, config) => Some(format!(
+            "it is nearly silent, below {} dB of full scale throughout: an answer about it \
+             means little",
+            config.silence_dbfs
+        )),
+        Some(_) => None,
+    }
 }
 
 #[cfg(test)]

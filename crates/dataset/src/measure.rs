@@ -83,15 +83,32 @@ fn sum(samples: &[f32], of: impl Fn(f64) -> f64) -> f64 {
     sums.iter().sum::<f64>() + rest.sum::<f64>()
 }
 
+/// What equal samples may be found to have: their mean is not quite their value.
+const NO_POWER: f64 = 1e-14;
+
 /// The loudest of the blocks of 50 ms. A mean over the whole recording would
 /// call a single call in a long silence silent.
 pub(crate) fn loudest_dbfs(clip: &Clip, dc_offset: f64) -> Option<f64> {
-    let block = (clip.rate().hertz() as usize / 20).max(1);
-    let power =
-        |block: &[f32]| sum(block, |sample| (sample - dc_offset).powi(2)) / block.len() as f64;
-    let loudest = clip.samples().chunks(block).map(power).fold(0.0, f64::max);
-    // The mean of equal samples is not quite their value.
-    (loudest > 1e-14).then(|| 10.0 * loudest.log10())
+    let loudest = blocks(clip)
+        .map(|block| power(block, dc_offset))
+        .fold(0.0, f64::max);
+    (loudest > NO_POWER).then(|| 10.0 * loudest.log10())
+}
+
+/// Whether some block of 50 ms is well above this level, whatever the offset: about no
+/// value is its power less than about its own mean. Most sounds show it at once.
+pub(crate) fn is_plainly_above(clip: &Clip, dbfs: f64) -> bool {
+    let well_above = 2.0 * 10f64.powf(dbfs / 10.0).max(NO_POWER);
+    blocks(clip).any(|block| power(block, mean(block)) > well_above)
+}
+
+fn blocks(clip: &Clip) -> impl Iterator<Item = &[f32]> {
+    let len = (clip.rate().hertz() as usize / 20).max(1);
+    clip.samples().chunks(len)
+}
+
+fn power(block: &[f32], dc_offset: f64) -> f64 {
+    sum(block, |sample| (sample - dc_offset).powi(2)) / block.len() as f64
 }
 
 fn hash_samples(clip: &Clip) -> String {
