@@ -46,7 +46,7 @@ pub(crate) struct Common {
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Threads to compute with [default: one per core]; results do not depend on it
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = threads())]
     pub(crate) threads: Option<usize>,
 }
 
@@ -609,6 +609,11 @@ pub(crate) struct ConfigArguments {
 /// Reads what the settings take for a seed.
 fn seed() -> RangedU64ValueParser {
     RangedU64ValueParser::new().range(..=LARGEST)
+}
+
+/// Reads how many threads there are to be.
+fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1024)
 }
 
 /// Reads a number from 0 to 1.

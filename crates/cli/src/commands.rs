@@ -35,6 +35,15 @@ const SETTINGS_FILE: &str = "biophony.toml";
 /// Loads the settings: defaults, file, environment, `--set`, and then the
 /// command's own flags, given as `key=value`.
 fn load_settings(common: &Common, own_flags: Vec<String>) -> Result<Settings> {
+    load_settings_over(Vec::new(), common, own_flags)
+}
+
+/// The settings, over `defaults` that differ from the usual ones.
+fn load_settings_over(
+    defaults: Vec<String>,
+    common: &Common,
+    own_flags: Vec<String>,
+) -> Result<Settings> {
     let default_file = Path::new(SETTINGS_FILE);
     let file = match &common.config {
         Some(path) => Some(path.clone()),
@@ -45,6 +54,7 @@ fn load_settings(common: &Common, own_flags: Vec<String>) -> Result<Settings> {
         .collect();
     let flags = common.set.iter().cloned().chain(own_flags).collect();
     Settings::load(&Sources {
+        defaults,
         file,
         environment,
         flags,

@@ -154,6 +154,7 @@ impl Home {
         }
         Ok(Some(Champion {
             digest: bundle_digest(&path)?,
+            synthetic: false,
             name,
             version: None,
             bundle: Ok(path),

@@ -182,16 +182,20 @@ impl Launch<'_> {
     ) -> Result<Promotion> {
         let id = run.id().as_str();
         let digest = finished.judged.metrics["data_digest"].as_str();
+        let mut tags = vec![
+            Tag::new(tag::PIPELINE_RUN, id),
+            Tag::new(tag::DATA_DIGEST, digest.unwrap_or_default()),
+            Tag::new(tag::REPORT, format!("runs/{id}/report.html")),
+            Tag::new(tag::GATE, serde_json::to_string(&finished.deployment)?),
+            Tag::new(tag::FOLDER, id),
+        ];
+        if self.request.synthetic {
+            tags.push(Tag::new(tag::SYNTHETIC, "true"));
+        }
         let version = self.tracking.version_for(&Candidate {
             logged,
             bundle: &finished.model,
-            tags: vec![
-                Tag::new(tag::PIPELINE_RUN, id),
-                Tag::new(tag::DATA_DIGEST, digest.unwrap_or_default()),
-                Tag::new(tag::REPORT, format!("runs/{id}/report.html")),
-                Tag::new(tag::GATE, serde_json::to_string(&finished.deployment)?),
-                Tag::new(tag::FOLDER, id),
-            ],
+            tags,
         })?;
         // Before it is in use: what is in use must never be without its lineage.
         pins::keep(&self.store, &version, run.output(&stages.model)?.content)?;

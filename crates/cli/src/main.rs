@@ -54,9 +54,6 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let common = &arguments.common;
     if let Some(threads) = common.threads {
-        if threads == 0 {
-            return Err(UsageError("`--threads` must be at least 1".to_owned()).into());
-        }
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build_global()?;

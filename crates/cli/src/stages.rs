@@ -58,6 +58,9 @@ pub(crate) struct Request {
     pub(crate) settings: Settings,
     pub(crate) folds: Option<FoldsArgument>,
     pub(crate) compare_naive: bool,
+    /// Whether the recordings are the demo's: its model must not take the place of one
+    /// that somebody trained on recordings.
+    pub(crate) synthetic: bool,
     /// Whether every step is to run, whatever earlier runs have made.
     pub(crate) fresh: bool,
 }
@@ -82,6 +85,7 @@ impl Request {
             "manifest": absolute(&self.collection.manifest),
             "folds": self.folds.map(|folds| folds.to_string()),
             "compare_naive": self.compare_naive,
+            "synthetic": self.synthetic,
             "fresh": self.fresh,
             "settings": self.settings,
         })
@@ -103,6 +107,7 @@ impl Request {
             settings: serde_json::from_value(kept["settings"].take())?,
             folds: folds.map_err(anyhow::Error::msg)?,
             compare_naive: serde_json::from_value(kept["compare_naive"].take())?,
+            synthetic: kept["synthetic"].as_bool().unwrap_or(false),
             fresh: kept["fresh"].as_bool().unwrap_or(false),
         })
     }
@@ -175,6 +180,7 @@ pub(crate) fn assemble(
     let rival = Rival::new(store, tracking);
     let gate = deploy::Gate {
         settings: Arc::clone(&settings),
+        synthetic: request.synthetic,
         files,
         rival: rival.clone(),
     };

@@ -80,6 +80,8 @@ pub(crate) mod tag {
     pub(crate) const GATE: &str = "biophony.gate";
     /// Where the report is, among the artifacts.
     pub(crate) const REPORT: &str = "biophony.report";
+    /// That the model was trained on the demo's sounds.
+    pub(crate) const SYNTHETIC: &str = "biophony.synthetic";
     /// The folder below the home's `models/`.
     pub(crate) const FOLDER: &str = "biophony.folder";
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Stdio;
 
-use biophony_tracking::{CHAMPION, TrackingStore};
+use biophony_tracking::TrackingStore;
 use serde_json::Value;
 use support::{Place, json, write_sound};
 
@@ -24,13 +24,6 @@ fn start(place: &Place, arguments: &[&str]) -> std::process::Child {
     command.current_dir(place.path("")).args(arguments);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     child.expect("the program starts")
-}
-
-/// The version in use.
-fn champion(place: &Place) -> u32 {
-    let store = place.tracking_store();
-    let version = store.get_model_version_by_alias("biophony", CHAMPION);
-    version.unwrap().version
 }
 
 fn states_of_newest(place: &Place) -> String {
@@ -240,76 +233,6 @@ fn what_a_run_leaves_may_be_read_by_whom_the_umask_lets() {
 }
 
 #[test]
-fn a_model_that_fails_the_gate_is_kept_as_a_run_and_not_put_into_use() {
-    let place = Place::with_collection();
-    let refused = [
-        "run",
-        "--data",
-        "clips",
-        "--json",
-        "--set",
-        "deploy.max_latency_ms=0.000001",
-    ];
-    let figures = json(&place.expect(0, &refused));
-    assert!(figures["model"].is_null(), "{figures}");
-    let check = &figures["deployment"]["decision"]["checks"][0];
-    assert_eq!(check["criterion"], "max_latency_ms");
-    assert_eq!(check["holds"], false);
-    let errors = place.complaint(1, &["classify", "clips/hum/hum_0.wav"]);
-    assert!(errors.contains("no model"), "{errors}");
-
-    place.expect(0, &["run", "--data", "clips"]);
-    place.expect(0, &["classify", "clips/hum/hum_0.wav"]);
-    let in_use = champion(&place);
-    place.expect(0, &[&refused[..], &["--set", "train.epochs=2"]].concat());
-    assert_eq!(
-        champion(&place),
-        in_use,
-        "a refused model leaves the champion in its place"
-    );
-}
-
-#[test]
-fn a_champion_that_cannot_be_compared_with_stays() {
-    let place = Place::with_collection();
-    // After a cross-validation, the champion is trained on all recordings.
-    states(&place, &["--folds", "2"]);
-    let first = champion(&place);
-    let retrained = ["--folds", "2", "--set", "train.epochs=2"];
-    states(&place, &retrained);
-    assert_eq!(champion(&place), first);
-    let log = place.expect(0, &["runs", "logs", "newest", "deploy"]);
-    assert!(
-        log.contains("fails: the champion biophony/1 was trained on every"),
-        "{log}"
-    );
-    let any = ["--set", "deploy.max_champion_risk=1"];
-    states(&place, &[&retrained[..], &any].concat());
-    assert_eq!(champion(&place), first + 1);
-}
-
-#[test]
-fn a_comparison_on_too_few_recordings_leaves_the_champion_in_its_place() {
-    let place = Place::with_collection();
-    states(&place, &[]);
-    let first = champion(&place);
-    // Another split: most that is tested now was trained on before.
-    let reseeded = ["--set", "split.seed=2"];
-    states(&place, &reseeded);
-    assert_eq!(champion(&place), first);
-    let log = place.expect(0, &["runs", "logs", "newest", "deploy"]);
-    assert!(
-        log.contains("fails: new to both models: 1 of the 5"),
-        "{log}"
-    );
-    assert!(log.contains("`deploy.min_unseen="), "{log}");
-    let any = ["--set", "deploy.min_unseen=1"];
-    states(&place, &[&reseeded[..], &any].concat());
-    let log = place.expect(0, &["runs", "logs", "newest", "deploy"]);
-    assert!(log.contains("clips that are new to both"), "{log}");
-}
-
-#[test]
 fn a_run_that_failed_says_how_to_go_on_and_may_be_given_more_time() {
     let place = Place::with_collection();
     let hurried = [
@@ -402,7 +325,7 @@ fn a_registered_model_keeps_its_lineage_when_its_run_is_removed() {
 
     let store = place.tracking_store();
     store
-        .delete_model_version("biophony", champion(&place))
+        .delete_model_version("biophony", place.champion())
         .unwrap();
     let told = place.expect(0, &["runs", "clean"]);
     assert!(told.contains("removed 1 artifact "), "{told}");

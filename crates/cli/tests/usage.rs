@@ -12,6 +12,10 @@ fn wrong_usage_ends_with_code_2() {
     place.complaint(2, &["train", "clips", "--folds", "1"]);
     let errors = place.complaint(2, &["train", "clips", "--seed", "18446744073709551615"]);
     assert!(errors.contains("0..=9223372036854775807"), "{errors}");
+    for threads in ["0", "100000"] {
+        let errors = place.complaint(2, &["audit", "clips", "--threads", threads]);
+        assert!(errors.contains("1..=1024"), "{errors}");
+    }
     place.complaint(2, &["sing"]);
     place.complaint(2, &["features", "clips/hum/hum_0.wav", "--out", "x.jpg"]);
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use biophony_model::Predictor;
 
-use super::{load_settings, print, train};
+use super::{load_settings_over, print, train};
 use crate::Outcome;
 use crate::arguments::{CollectionArguments, Common, DemoArguments};
 use crate::demo::{Voice, fresh_clip, write_collection};
@@ -12,8 +12,8 @@ use crate::home::Home;
 use crate::launch::launch;
 use crate::stages::Request;
 
-/// Settings that suit a small collection of short clips.
-const OWN_SETTINGS: [&str; 3] = [
+/// What suits a small collection of short clips, unless the user says otherwise.
+const DEFAULTS: [&str; 3] = [
     "clip.clip_seconds=2.0",
     "train.epochs=30",
     "train.members=1",
@@ -31,9 +31,8 @@ pub(crate) fn run(common: &Common, arguments: &DemoArguments) -> Result<Outcome>
     );
     write_collection(&root, arguments.seed)?;
 
-    let mut flags: Vec<String> = OWN_SETTINGS.iter().map(|&flag| flag.to_owned()).collect();
-    flags.extend(train::seed_flags(arguments.seed));
-    let settings = load_settings(common, flags)?;
+    let defaults = DEFAULTS.map(str::to_owned).to_vec();
+    let settings = load_settings_over(defaults, common, train::seed_flags(arguments.seed).into())?;
     let collection = CollectionArguments {
         folder: Some(root.clone()),
         manifest: None,
@@ -43,6 +42,7 @@ pub(crate) fn run(common: &Common, arguments: &DemoArguments) -> Result<Outcome>
         settings,
         folds: None,
         compare_naive: false,
+        synthetic: true,
         fresh: false,
     };
     let finished = launch(&Home::at(&common.home), &request, None)?;

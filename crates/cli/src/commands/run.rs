@@ -46,6 +46,7 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<Outcome> 
         settings,
         folds: arguments.folds,
         compare_naive: arguments.compare_naive,
+        synthetic: false,
         fresh: arguments.fresh,
     };
     let finished = launch(&home, &request, None)?;

@@ -23,6 +23,7 @@ pub(crate) fn run(common: &Common, arguments: &TrainArguments) -> Result<Outcome
         settings: load_settings(common, own_flags(arguments))?,
         folds: arguments.folds,
         compare_naive: arguments.compare_naive,
+        synthetic: false,
         fresh: false,
     };
     let home = Home::at(&common.home);

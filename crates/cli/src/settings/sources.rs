@@ -60,6 +60,8 @@ struct Assignment {
 /// Where settings come from besides the defaults, in the order of precedence.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
+    /// `section.key=value` of what a command takes unless told otherwise.
+    pub(crate) defaults: Vec<String>,
     /// A settings file that must exist.
     pub(crate) file: Option<PathBuf>,
     /// Environment variables, as `(name, value)`.
@@ -76,6 +78,7 @@ impl Settings {
     /// A [`SettingsError`] names the source, the key and the nearest right one.
     pub(crate) fn load(sources: &Sources) -> Result<Self> {
         let mut assignments = Vec::new();
+        from_flags(&sources.defaults, &mut assignments)?;
         if let Some(path) = &sources.file {
             from_file(path, &mut assignments)?;
         }
@@ -85,18 +88,23 @@ impl Settings {
         for (name, value) in &sources.environment {
             from_environment(name, value, &mut assignments)?;
         }
-        for flag in &sources.flags {
-            let (key, value) = flag
-                .split_once('=')
-                .ok_or_else(|| SettingsError::NotAnAssignment(flag.clone()))?;
-            assignments.push(Assignment {
-                origin: format!("`--set {flag}`"),
-                key: key.trim().to_owned(),
-                value: parse_value(value),
-            });
-        }
+        from_flags(&sources.flags, &mut assignments)?;
         Ok(apply(&assignments)?)
     }
+}
+
+fn from_flags(flags: &[String], assignments: &mut Vec<Assignment>) -> Result<(), SettingsError> {
+    for flag in flags {
+        let (key, value) = flag
+            .split_once('=')
+            .ok_or_else(|| SettingsError::NotAnAssignment(flag.clone()))?;
+        assignments.push(Assignment {
+            origin: format!("`--set {flag}`"),
+            key: key.trim().to_owned(),
+            value: parse_value(value),
+        });
+    }
+    Ok(())
 }
 
 fn from_file(path: &Path, assignments: &mut Vec<Assignment>) -> Result<()> {

@@ -17,7 +17,7 @@ use biophony_audio::{Clip, DecodeLimits, decode_file};
 use biophony_dataset::Dataset;
 use biophony_model::bootstrap::BootstrapConfig;
 use biophony_model::gate::{GateCheck, MIN_UNSEEN};
-use biophony_model::{Bundle, GateDecision, PairedComparison, Predictor, compare, decide};
+use biophony_model::{GateDecision, PairedComparison, Predictor, compare, decide};
 use biophony_pipeline::{
     BoxError, ContentHash, Folder, Json, Output, OutputRecord, Pipeline, StepContext, Store,
 };
@@ -92,9 +92,13 @@ impl Rival {
         let digest = model.map(|path| bundle_digest(&path)).transpose()?;
         let champion = self.tracking.champion()?;
         let champion = champion.filter(|champion| Some(&champion.digest) != digest.as_ref());
-        let ingredient = champion
-            .as_ref()
-            .map(|one| json!({ "digest": one.digest, "readable": one.bundle.is_ok() }));
+        let ingredient = champion.as_ref().map(|one| {
+            json!({
+                "digest": one.digest,
+                "readable": one.bundle.is_ok(),
+                "synthetic": one.synthetic,
+            })
+        });
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = champion;
         Ok(ingredient.unwrap_or_default())
     }
@@ -103,6 +107,7 @@ impl Rival {
 /// What the step takes beside its inputs.
 pub(super) struct Gate {
     pub(super) settings: Arc<Settings>,
+    pub(super) synthetic: bool,
     /// As by [`files`].
     pub(super) files: HashMap<String, PathBuf>,
     pub(super) rival: Rival,
@@ -127,6 +132,7 @@ pub(super) fn add(
         "gate": settings.deploy,
         "bootstrap": settings.evaluate.bootstrap,
         "seed": settings.split.seed,
+        "synthetic": gate.synthetic,
     });
     let rival = gate.rival.clone();
     // Another champion, another decision.
@@ -152,11 +158,18 @@ impl Gate {
         let predictor = Predictor::open(model)?;
         let latency_ms = latency_ms(&predictor)?;
         let rival = self.rival.get();
-        let comparison = match &rival {
+        let champion = match &rival {
             Some(Champion {
-                bundle: Ok(bundle), ..
-            }) => self.against(context, bundle, &predictor, judged)?,
+                bundle: Ok(path), ..
+            }) => Some(
+                Predictor::open(path)
+                    .with_context(|| format!("cannot open the champion `{}`", path.display()))?,
+            ),
             _ => None,
+        };
+        let comparison = match &champion {
+            Some(champion) => self.against(context, champion, &predictor, judged)?,
+            None => None,
         };
         let mut decision = decide(
             &self.settings.deploy,
@@ -166,6 +179,10 @@ impl Gate {
         );
         if let Some(rival) = &rival {
             self.without_comparison(&mut decision, rival);
+            let known = champion.iter().flat_map(|one| one.labels().names());
+            let is_lost = |label: &&String| predictor.labels().index_of(label).is_none();
+            let lost: Vec<&str> = known.filter(is_lost).map(String::as_str).collect();
+            self.of_another_kind(&mut decision, rival, &lost);
         }
         if judged.interrupted && rival.is_some() {
             let reason = "training was interrupted, and there is a champion".to_owned();
@@ -221,20 +238,43 @@ impl Gate {
         }
     }
 
+    /// What follows where the champion is for something else: figures on the new model's
+    /// classes say nothing of those that nobody would know any more.
+    fn of_another_kind(&self, decision: &mut GateDecision, rival: &Champion, lost: &[&str]) {
+        let name = &rival.name;
+        let (criterion, reason) = match (self.synthetic, lost) {
+            // A demo is for the time until there is something better.
+            _ if rival.synthetic || self.settings.deploy.max_champion_risk >= 1.0 => return,
+            (true, _) => (
+                "recordings",
+                format!(
+                    "these sounds are synthetic, and the champion {name} was trained on others"
+                ),
+            ),
+            (false, []) => return,
+            (false, lost) => (
+                "classes",
+                format!(
+                    "the champion {name} knows {}, which this model does not",
+                    quoted(lost)
+                ),
+            ),
+        };
+        let way_on = "`deploy.max_champion_risk=1` puts it into use all the same";
+        add_check(decision, criterion, false, format!("{reason}; {way_on}"));
+    }
+
     /// Asks the champion about the recordings that neither model was trained on and
     /// that are as they were; `None` if there are none.
     fn against(
         &self,
         context: &StepContext,
-        champion: &Path,
+        champion: &Predictor,
         predictor: &Predictor,
         judged: &Judged,
     ) -> Result<Option<PairedComparison>> {
-        let bundle = Bundle::load(champion)
-            .with_context(|| format!("cannot open the champion `{}`", champion.display()))?;
         // Calibration was fitted to the validation part.
-        let seen = recordings_of(&bundle, |part| part != "test");
-        let rival = Predictor::new(bundle)?;
+        let seen = recordings_of(champion.bundle(), |part| part != "test");
         let labels = predictor.labels();
         let mut asked: Vec<&TestedRecording> = Vec::new();
         let mut champion_rows = Vec::new();
@@ -251,7 +291,7 @@ impl Gate {
             };
             // One place more, for classes that only the champion knows.
             let mut row = vec![0.0; labels.len() + 1];
-            for ranked in &rival.predict(&clip)?.ranked {
+            for ranked in &champion.predict(&clip)?.ranked {
                 let place = labels.index_of(&ranked.label).unwrap_or(labels.len());
                 row[place] = ranked.probability.max(row[place]);
             }
@@ -295,6 +335,16 @@ fn n_resamples(set: usize) -> usize {
     match set {
         0 => BootstrapConfig::default().n_resamples,
         set => set,
+    }
+}
+
+/// The first of some labels, and how many more there are.
+fn quoted(labels: &[&str]) -> String {
+    let (first, more) = labels.split_at(labels.len().min(3));
+    let first: Vec<String> = first.iter().map(|label| format!("`{label}`")).collect();
+    match more.len() {
+        0 => first.join(", "),
+        n => format!("{} and {n} more", first.join(", ")),
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Champion {
     pub(crate) version: Option<u32>,
     /// As by [`bundle_digest`], when it was registered.
     pub(crate) digest: String,
+    /// Whether it is a demo's.
+    pub(crate) synthetic: bool,
     /// Where its bundle lies, whole; or why it cannot be read.
     pub(crate) bundle: Result<PathBuf, String>,
 }
@@ -76,6 +78,7 @@ impl Tracking {
                 (None, Err(_)) => name.clone(),
             },
             version: Some(version.version),
+            synthetic: value_of(&version.tags, tag::SYNTHETIC).is_some(),
             bundle: bundle.map_err(|error| format!("{error:#}")),
             name,
         }))

@@ -8,7 +8,7 @@ use std::process::Output;
 use std::sync::OnceLock;
 
 use assert_cmd::Command;
-use biophony_tracking::SqliteStore;
+use biophony_tracking::{CHAMPION, SqliteStore, TrackingStore};
 use serde_json::Value;
 
 /// What a program printed as JSON.
@@ -59,6 +59,13 @@ impl Place {
     /// What is tracked here, opened as any other program would.
     pub(crate) fn tracking_store(&self) -> SqliteStore {
         SqliteStore::open(self.path(".biophony/tracking.db")).expect("opens")
+    }
+
+    /// The version in use.
+    pub(crate) fn champion(&self) -> u32 {
+        let store = self.tracking_store();
+        let version = store.get_model_version_by_alias("biophony", CHAMPION);
+        version.expect("there is one").version
     }
 
     /// Three classes of ten short clips in `clips/`, and [`SMALL`] settings.
