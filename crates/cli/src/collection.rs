@@ -229,6 +229,37 @@ fn require_manifest_split(
     )))
 }
 
+/// Makes sure that there will be a validation part, where an epoch is chosen by it: the
+/// last would be kept otherwise, and training never end early.
+///
+/// # Errors
+///
+/// A [`UsageError`] names the setting, or the column to fill in.
+pub(crate) fn require_validation(
+    dataset: &Dataset,
+    settings: &Settings,
+    folds: Option<FoldsArgument>,
+    compare_naive: bool,
+) -> Result<(), UsageError> {
+    let recordings = || dataset.recordings.iter();
+    let by_manifest = folds.is_none() && recordings().any(|one| one.split.is_some());
+    let is_validation = |one: &Recording| one.split == Some(Part::Validation);
+    let problem = if by_manifest && !recordings().any(is_validation) {
+        "the manifest puts no recording into one: let its column `split` name `validation`"
+    } else if settings.split.validation == 0.0 && (!by_manifest || compare_naive) {
+        "`split.validation` is 0: set it above 0"
+    } else {
+        return Ok(());
+    };
+    if !settings.train.chooses_epoch() {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "`train.monitor` chooses an epoch by the validation part, and {problem}, or keep the last \
+         epoch with `train.monitor=last` and `train.patience=0`"
+    )))
+}
+
 /// The recordings that the command line names.
 ///
 /// # Errors

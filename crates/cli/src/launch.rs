@@ -13,7 +13,7 @@ use biophony_pipeline::{
 use biophony_tracking::{LoggedModel, RunStatus, Tag};
 
 use crate::UsageError;
-use crate::collection::{list, require_classes, require_folds, require_parts};
+use crate::collection::{list, require_classes, require_folds, require_parts, require_validation};
 use crate::home::Home;
 use crate::progress::note;
 use crate::report::figure_lines;
@@ -54,6 +54,12 @@ pub(crate) fn launch(home: &Home, request: &Request, resumed: Option<RunId>) -> 
             request.compare_naive,
         )?,
     }
+    require_validation(
+        &dataset,
+        &request.settings,
+        request.folds,
+        request.compare_naive,
+    )?;
     let store = home.pipelines()?;
     let tracking = Tracking::open(home, &request.settings.tracking)?;
     tracking.adopt_old_champion()?;

@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::Result;
 use biophony_audio::{AudioError, FeatureConfig, FeatureScale, FeatureSettings, Reference};
 use biophony_dataset::{AuditConfig, SplitConfig};
+use biophony_model::architecture::MAX_WIDTH;
 use biophony_model::{ClipShape, FrontEnd, GateConfig, TrainingConfig};
+use biophony_nn::{Layer, Shape};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -241,8 +243,8 @@ impl Settings {
         front.check().map_err(|error| error.to_string())?;
         settings.check_ranges()?;
         settings.train.check().map_err(|error| error.to_string())?;
-        let cropped = settings.train.crop_frames(&front);
-        cropped.map_err(|error| error.to_string())?;
+        settings.check_patience()?;
+        settings.check_network(&front)?;
         settings.deploy.check().map_err(|error| error.to_string())?;
         settings.tracking.check()?;
         settings.run.check()?;
@@ -259,7 +261,7 @@ impl Settings {
             ..
         } = self;
         for (key, value, [least, greatest]) in [
-            ("train.width", train.width, [0.01, 100.0]),
+            ("train.width", train.width, [0.01, MAX_WIDTH]),
             ("train.dropout", train.dropout, [0.0, 0.99]),
             ("split.validation", split.validation, [0.0, 0.9]),
             ("split.test", split.test, [0.0, 0.9]),
@@ -291,6 +293,61 @@ impl Settings {
             ));
         }
         Ok(())
+    }
+
+    /// Training that ends when nothing gets better needs something to get better.
+    fn check_patience(&self) -> Result<(), String> {
+        if self.train.patience == 0 || self.train.chooses_epoch() {
+            return Ok(());
+        }
+        Err(
+            "`train.patience` waits for a better epoch, and with `train.monitor = \"last\"` none \
+             is better than another: set `train.monitor` to a figure, such as `macro_f1`, or \
+             `train.patience` to 0"
+                .to_owned(),
+        )
+    }
+
+    /// Whether the network can be built, for the windows that it is trained on and for
+    /// those that it scores, and is the same for both.
+    fn check_network(&self, front: &FrontEnd) -> Result<(), String> {
+        let (train, name) = (&self.train, self.train.architecture);
+        let crop_frames = train.crop_frames(front);
+        let crop_frames = crop_frames.map_err(|error| error.to_string())?;
+        let trained = self.layers(front, crop_frames)?;
+        if trained == self.layers(front, front.window_frames())? {
+            return Ok(());
+        }
+        Err(format!(
+            "`train.crop_seconds` is {}: `{name}` on other windows than are scored would be \
+             another network; use 0 or another `train.architecture`",
+            train.crop_seconds
+        ))
+    }
+
+    /// What the network for windows of so many frames is made of: its layers, and the
+    /// parameters of each. How many classes there will be makes no difference.
+    fn layers(&self, front: &FrontEnd, frames: usize) -> Result<(Vec<Layer>, Vec<usize>), String> {
+        let (train, bands) = (&self.train, front.features.n_mels());
+        let input = Shape {
+            height: bands,
+            width: frames,
+            channels: 1,
+        };
+        let built = train.architecture.network(input, 2, train.scale());
+        let spec = built.map_err(|error| {
+            format!(
+                "`{}` cannot be built for windows of {bands} mel bands and {frames} frames \
+                 ({error}); change `features.n_mels`, `clip.clip_seconds` or \
+                 `train.crop_seconds`, or `train.architecture`",
+                train.architecture
+            )
+        })?;
+        let summary = spec.summary().map_err(|error| error.to_string())?;
+        Ok((
+            spec.layers,
+            summary.iter().map(|layer| layer.parameters).collect(),
+        ))
     }
 
     /// The settings that a model and its figures follow from.

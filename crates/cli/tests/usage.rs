@@ -174,6 +174,45 @@ fn a_split_that_leaves_nothing_to_learn_or_to_judge_is_missed_before_anything_is
 }
 
 #[test]
+fn an_epoch_that_nothing_can_choose_is_refused_before_anything_is_done() {
+    let place = Place::with_collection();
+    for (name, second) in [("two.csv", "train"), ("three.csv", "validation")] {
+        write_table(&place, name, "path,label,split", &|i, _| {
+            let parts = ["test", second];
+            format!(",{}", parts.get(i).unwrap_or(&"train"))
+        });
+    }
+    let chosen = |more: &[&str]| {
+        let early = ["--set", "train.monitor=loss", "--set", "train.patience=1"];
+        let words = [&["train", "--epochs", "1"], more, &early].concat();
+        words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let none = ["--set", "split.validation=0"];
+    for (arguments, problem) in [
+        (vec!["clips"], "`split.validation` is 0: set it above 0"),
+        (vec!["clips", "--folds", "2"], "`split.validation` is 0"),
+        (
+            vec!["--manifest", "three.csv", "--compare-naive"],
+            "`split.validation` is 0",
+        ),
+        (
+            vec!["--manifest", "two.csv"],
+            "let its column `split` name `validation`",
+        ),
+    ] {
+        let arguments = chosen(&[&arguments[..], &none].concat());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let errors = place.complaint(2, &arguments);
+        assert!(errors.contains(problem), "{errors}");
+    }
+    assert!(!place.path(".biophony").exists(), "nothing was begun");
+    // Where the manifest divides, the setting means nothing.
+    let arguments = chosen(&[&["--manifest", "three.csv"][..], &none].concat());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    place.expect(0, &arguments);
+}
+
+#[test]
 fn a_class_that_is_not_trained_on_is_told_with_its_part_or_fold() {
     let place = Place::with_collection();
     let is_late = |i: usize, label: &str| i >= 5 || label == "hum";

@@ -45,7 +45,7 @@ pub struct Scale {
 }
 
 /// The greatest factor of the usual width.
-const MAX_WIDTH: f64 = 16.0;
+pub const MAX_WIDTH: f64 = 16.0;
 
 impl Default for Scale {
     fn default() -> Self {

@@ -138,7 +138,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "The network.",
         &["cnn", "cnn-bn", "mobile", "resnet"],
     ),
-    value("train.width", "Multiplies the channels of every layer."),
+    value(
+        "train.width",
+        "Multiplies the channels of every layer, by 0.01 to 16.",
+    ),
     value(
         "train.dropout",
         "The share of values dropped before the last layer while training.",
@@ -207,7 +210,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     value(
         "train.patience",
-        "Training stops after so many epochs without a better one; 0 for never.",
+        "Training stops after so many epochs without one that is better by train.monitor, which must name a figure then; 0 for never.",
     ),
     value(
         "train.augment.random_crop",

@@ -54,6 +54,11 @@ fn a_wrong_number_is_refused_with_its_key() {
     check_refused(&["clip.overlap=1"], &["overlap"]);
     check_refused(&["train.dropout=1"], &["`train.dropout` is 1"]);
     check_refused(&["train.width=0"], &["`train.width` is 0"]);
+    check_refused(
+        &["train.width=50"],
+        &["`train.width` is 50: at least 0.01 and at most 16"],
+    );
+    with_flags(&["train.width=16"]).expect("a network can be so wide");
     check_refused(&["split.test=-1"], &["`split.test` is -1"]);
     check_refused(
         &["split.test=0.5", "split.validation=0.5"],
@@ -141,6 +146,40 @@ fn training_windows_are_no_longer_than_those_that_are_scored() {
         &["do not go together", "`crop_seconds` is 2"],
     );
     with_flags(&["clip.clip_seconds=10", "train.crop_seconds=10"]).expect("they are as long");
+}
+
+#[test]
+fn a_network_that_cannot_be_built_is_refused_with_what_makes_it_so() {
+    let resnet = "train.architecture=resnet";
+    for small in ["features.n_mels=1", "clip.clip_seconds=0.01"] {
+        with_flags(&[small]).expect("the default network takes it");
+        let setting = small.split_once('=').expect("an assignment").0;
+        check_refused(
+            &[small, resnet],
+            &["do not go together", "`resnet` cannot be built", setting],
+        );
+    }
+    check_refused(&["train.crop_seconds=0.01", resnet], &["and 1 frames"]);
+    for other in ["cnn", "cnn-bn"] {
+        let other = format!("train.architecture={other}");
+        check_refused(
+            &["train.crop_seconds=0.01", &other],
+            &["`train.crop_seconds` is 0.01", "would be another network"],
+        );
+    }
+    with_flags(&["train.crop_seconds=1", "train.architecture=cnn-bn"]).expect("it pools globally");
+}
+
+#[test]
+fn patience_wants_something_that_gets_better() {
+    check_refused(
+        &["train.patience=1"],
+        &[
+            "`train.patience = 1` is not possible",
+            "set `train.monitor` to a figure, such as `macro_f1`",
+        ],
+    );
+    with_flags(&["train.patience=1", "train.monitor=loss"]).expect("the loss gets better");
 }
 
 #[test]
