@@ -4,7 +4,7 @@
 //! Two stages. An inverted index from the keys of [`crate::fingerprint`] to the
 //! recordings that have them gives candidates: pairs with many keys in common at
 //! one and the same distance in time. Its cost grows with the number of keys,
-//! because a key that many recordings have tells nothing and is left out. Then
+//! because of a key that many recordings have only a few are looked at. Then
 //! [`crate::verify`] aligns the two waveforms and compares them; what passes
 //! there is a copy and not merely alike.
 
@@ -68,8 +68,11 @@ impl Found {
     }
 }
 
-/// A key that more recordings than this have in more places tells nothing.
+/// A key in more places than this is too common to look at all of them.
 const MAX_POSTINGS: usize = 200;
+/// Of a key that common, so many places in the recordings right before are looked at:
+/// if it is common because there are hundreds of copies, some of them are there.
+const NEAREST_POSTINGS: usize = 16;
 /// Fewer common keys at one distance come about by chance.
 const MIN_VOTES: usize = 4;
 /// Of each recording's candidates, only so many with most votes are compared.
@@ -190,7 +193,7 @@ impl Index {
         let last = if is_small { all.len() } else { recording };
         let mut votes = Vec::new();
         for jitter in if is_small { -1..=1 } else { 0..=0 } {
-            self.vote(fingerprint, jitter, last, &mut votes);
+            self.vote(recording, fingerprint, jitter, last, &mut votes);
         }
         votes.sort_unstable();
         let mut candidates: Vec<Candidate> = votes
@@ -211,6 +214,7 @@ impl Index {
     /// a key.
     fn vote(
         &self,
+        recording: usize,
         fingerprint: &Fingerprint,
         jitter: i32,
         last: usize,
@@ -222,13 +226,22 @@ impl Index {
             let key = key.wrapping_add_signed(jitter);
             rest = &rest[rest.partition_point(|posting| posting.0 < key)..];
             let n_same = rest.partition_point(|posting| posting.0 == key);
-            if n_same > MAX_POSTINGS {
-                continue;
-            }
-            let before = rest[..n_same]
-                .iter()
-                .take_while(|posting| (posting.1 as usize) < last);
-            votes.extend(before.map(|posting| (posting.1, posting.2 as i32 - frame as i32)));
+            let before = |end: usize| {
+                let before = rest[..n_same].partition_point(|posting| (posting.1 as usize) < end);
+                &rest[..before]
+            };
+            let others = match n_same > MAX_POSTINGS {
+                false => before(last),
+                true => {
+                    let earlier = before(recording);
+                    &earlier[earlier.len().saturating_sub(NEAREST_POSTINGS)..]
+                }
+            };
+            votes.extend(
+                others
+                    .iter()
+                    .map(|posting| (posting.1, posting.2 as i32 - frame as i32)),
+            );
         }
     }
 }

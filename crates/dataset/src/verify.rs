@@ -17,7 +17,8 @@ const MIN_SHARED_SECONDS: f64 = 0.08;
 /// A recording of which this much is shared is taken to be shared as a whole:
 /// codecs add some silence at either end.
 const WHOLE: f64 = 0.9;
-/// Recordings that merely overlap must share this much.
+/// Recordings that merely overlap must share this much, give or take the slack of the
+/// alignment.
 const MIN_OVERLAP_SECONDS: f64 = 0.5;
 /// Waveforms are compared in chunks so short that a clock that is a little off
 /// does not pull them apart.
@@ -129,7 +130,7 @@ pub(crate) fn compare(
         (false, false) => Relation::Overlap,
         _ => Relation::Contained,
     };
-    if relation == Relation::Overlap && shared_seconds < MIN_OVERLAP_SECONDS {
+    if relation == Relation::Overlap && shared_seconds < MIN_OVERLAP_SECONDS - SLACK_SECONDS {
         return None;
     }
     let similarity = similarity(&a[a_begin..][..n_shared], b, b_begin, hertz);

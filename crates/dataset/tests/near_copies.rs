@@ -145,6 +145,36 @@ fn relation_and_offset_of_a_piece_are_told() {
 }
 
 #[test]
+fn pieces_that_share_half_a_second_are_pieces_of_one_recording() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: String| folder.path().join(name);
+    let half = RATE as usize / 2;
+    for i in 0..6 {
+        let long = [call(2 * i), call(2 * i + 1)].concat();
+        // Not at a frame of the fingerprints.
+        let cut = 2 * half + 37 * i;
+        save(&long[..cut + half], RATE, &at(format!("first/x-{i}.wav")));
+        save(&long[cut..], RATE, &at(format!("then/x-{i}.wav")));
+    }
+    let (_, audit) = audited(folder.path());
+    let found: Vec<_> = audit.near_copies.iter().map(|pair| pair.relation).collect();
+    assert_eq!(found, [Relation::Overlap; 6], "{:?}", audit.near_copies);
+}
+
+#[test]
+fn hundreds_of_copies_of_one_sound_are_one_group() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for i in 0..240 {
+        let copy = sounds::gain(&call(0), 1.0 - i as f32 / 400.0);
+        sounds::save_finely(&copy, RATE, &folder.path().join(format!("a/x-{i:03}.wav")));
+    }
+    save(&call(1), RATE, &folder.path().join("b/other.wav"));
+    let (dataset, audit) = audited(folder.path());
+    let groups: BTreeSet<_> = audit.groups(&dataset).into_iter().collect();
+    assert_eq!(groups.len(), 2);
+}
+
+#[test]
 fn silence_around_calls_makes_no_copies() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for i in 0..6 {

@@ -124,6 +124,16 @@ pub(crate) fn save_24_bit(samples: &[f32], rate: u32, path: &Path) {
     write_wav(samples.iter().flat_map(word).collect(), 24, rate, path);
 }
 
+/// Writes 24-bit PCM with all its precision: copies at other levels differ by little more
+/// than their level.
+pub(crate) fn save_finely(samples: &[f32], rate: u32, path: &Path) {
+    let word = |sample: &f32| {
+        let [a, b, c, _] = ((f64::from(*sample) * 8_388_607.0).round() as i32).to_le_bytes();
+        [a, b, c]
+    };
+    write_wav(samples.iter().flat_map(word).collect(), 24, rate, path);
+}
+
 fn write_wav(data: Vec<u8>, bits: u16, rate: u32, path: &Path) {
     let mut bytes = Vec::new();
     bytes.extend(b"RIFF");
