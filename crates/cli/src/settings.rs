@@ -216,6 +216,8 @@ pub(crate) struct EvaluateSettings {
 
 /// The ends of a 95 % interval are guesses from fewer resamplings than this.
 const MIN_BOOTSTRAP: usize = 20;
+/// More change no digit that is shown, and all are in memory together.
+const MAX_BOOTSTRAP: usize = 100_000;
 
 impl Default for EvaluateSettings {
     fn default() -> Self {
@@ -265,6 +267,10 @@ impl Settings {
             ("train.dropout", train.dropout, [0.0, 0.99]),
             ("split.validation", split.validation, [0.0, 0.9]),
             ("split.test", split.test, [0.0, 0.9]),
+            ("audit.silence_dbfs", audit.silence_dbfs, [-200.0, 0.0]),
+            ("audit.dc_offset", audit.dc_offset, [0.0, 1.0]),
+            ("audit.min_seconds", audit.min_seconds, [0.0, 1e6]),
+            ("audit.imbalance", audit.imbalance, [1.0, 1e6]),
             ("audit.clipped_fraction", audit.clipped_fraction, [0.0, 1.0]),
             (
                 "audit.bandwidth_fraction",
@@ -279,10 +285,11 @@ impl Settings {
                 ));
             }
         }
-        if (1..MIN_BOOTSTRAP).contains(&evaluate.bootstrap) {
+        let bootstrap = evaluate.bootstrap;
+        if bootstrap != 0 && !(MIN_BOOTSTRAP..=MAX_BOOTSTRAP).contains(&bootstrap) {
             return Err(format!(
-                "`evaluate.bootstrap` is {}: at least {MIN_BOOTSTRAP}, or 0 for no intervals",
-                evaluate.bootstrap
+                "`evaluate.bootstrap` is {bootstrap}: at least {MIN_BOOTSTRAP} and at most \
+                 {MAX_BOOTSTRAP}, or 0 for no intervals"
             ));
         }
         if split.validation + split.test >= 1.0 {

@@ -65,10 +65,16 @@ fn a_wrong_number_is_refused_with_its_key() {
         &["nothing to train on"],
     );
     check_refused(&["evaluate.precision=2"], &["`evaluate.precision` is 2"]);
-    check_refused(
-        &["evaluate.bootstrap=1"],
-        &["`evaluate.bootstrap` is 1: at least 20, or 0"],
-    );
+    for value in ["1", "99999999999"] {
+        check_refused(
+            &[&format!("evaluate.bootstrap={value}")],
+            &["at least 20 and at most 100000, or 0"],
+        );
+    }
+    check_refused(&["audit.silence_dbfs=nan"], &["`audit.silence_dbfs` is"]);
+    check_refused(&["audit.dc_offset=-1"], &["`audit.dc_offset` is -1"]);
+    check_refused(&["audit.min_seconds=inf"], &["`audit.min_seconds` is inf"]);
+    check_refused(&["audit.imbalance=0.5"], &["`audit.imbalance` is 0.5"]);
     check_refused(
         &["audit.clipped_fraction=-3"],
         &["`audit.clipped_fraction` is -3"],
