@@ -111,6 +111,10 @@ fn what_a_setting_takes_is_said_in_words() {
         ("train.augment.noise_snr_db=[40,5]", "the least comes first"),
         ("train.optimizer=3", "it takes `adamw`, `adam` or `sgd`"),
         ("train.monitor=f1", "did you mean `macro_f1`?"),
+        (
+            "train.monitor=auc",
+            "it takes `last`, `macro_f1`, `accuracy`, `balanced_accuracy` or `loss`",
+        ),
         ("features.scale.ref=true", "neither a number nor \"max\""),
         ("features.fmin=-1", "`fmin` is -1, not a number from 0 on"),
     ] {
