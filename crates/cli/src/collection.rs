@@ -269,6 +269,10 @@ pub(crate) fn require_validation(
 pub(crate) fn list(arguments: &CollectionArguments) -> Result<Dataset> {
     let listed = match (&arguments.folder, &arguments.manifest) {
         (Some(folder), _) => scan(folder),
+        (None, Some(manifest)) if manifest.is_dir() => {
+            let reason = "is a folder; a manifest is a CSV file with the columns path and label";
+            return Err(UsageError(format!("`{}` {reason}", manifest.display())).into());
+        }
         (None, Some(manifest)) => read_manifest(manifest),
         (None, None) => bail!("name a folder, or a table with `--manifest`"),
     };

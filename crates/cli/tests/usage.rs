@@ -24,6 +24,7 @@ fn wrong_usage_ends_with_code_2() {
 fn what_is_named_and_not_there_or_not_that_is_wrong_usage() {
     let place = Place::with_collection();
     std::fs::write(place.path("odd.csv"), "where,label\na.wav,owl\n").unwrap();
+    std::fs::write(place.path("latin1.toml"), b"[train]\n# \xe9t\xe9\n").unwrap();
     for (arguments, problem) in [
         (&["train", "nowhere"][..], "there is no folder `nowhere`"),
         (&["run", "--data", "nowhere"], "there is no folder"),
@@ -33,6 +34,18 @@ fn what_is_named_and_not_there_or_not_that_is_wrong_usage() {
         (
             &["config", "--config", "nowhere.toml"],
             "there is no settings file `nowhere.toml`",
+        ),
+        (
+            &["config", "--config", "latin1.toml"],
+            "`latin1.toml`, line 2: not UTF-8",
+        ),
+        (
+            &["config", "--config", "clips"],
+            "the settings file `clips` is a folder",
+        ),
+        (
+            &["train", "--manifest", "clips"],
+            "`clips` is a folder; a manifest is a CSV file",
         ),
         (
             &["train", "clips", "--config", "nowhere.toml"],

@@ -40,6 +40,12 @@ pub(crate) enum SettingsError {
     #[error("there is no settings file `{path}`")]
     NoFile { path: PathBuf },
 
+    #[error("the settings file `{path}` is a folder; name a TOML file")]
+    IsFolder { path: PathBuf },
+
+    #[error("settings file `{path}`, line {line}: not UTF-8; save the file as UTF-8")]
+    NotUtf8 { path: PathBuf, line: usize },
+
     #[error("`{path}` is not valid TOML: {reason}")]
     NotToml { path: PathBuf, reason: String },
 }
@@ -108,19 +114,27 @@ fn from_flags(flags: &[String], assignments: &mut Vec<Assignment>) -> Result<(),
 }
 
 fn from_file(path: &Path, assignments: &mut Vec<Assignment>) -> Result<()> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let named = || path.to_owned();
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let path = path.to_owned();
-            return Err(SettingsError::NoFile { path }.into());
+            return Err(SettingsError::NoFile { path: named() }.into());
         }
+        Err(_) if path.is_dir() => return Err(SettingsError::IsFolder { path: named() }.into()),
         Err(error) => {
             let what = format!("cannot read the settings file `{}`", path.display());
             return Err(error).context(what);
         }
     };
-    let table: Table = toml::from_str(&text).map_err(|error| SettingsError::NotToml {
-        path: path.to_owned(),
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let before = bytes[..error.valid_up_to()].iter();
+        SettingsError::NotUtf8 {
+            path: named(),
+            line: 1 + before.filter(|&&byte| byte == b'\n').count(),
+        }
+    })?;
+    let table: Table = toml::from_str(text).map_err(|error| SettingsError::NotToml {
+        path: named(),
         reason: error.to_string().trim().to_owned(),
     })?;
     flatten(&format!("`{}`", path.display()), "", &table, assignments);
