@@ -27,7 +27,7 @@ use anyhow::Result;
 
 use crate::arguments::Common;
 use crate::progress::note;
-use crate::settings::{Settings, Sources};
+use crate::settings::{SIMD, Settings, Sources};
 
 /// Where settings are looked for when no file is named.
 const SETTINGS_FILE: &str = "biophony.toml";
@@ -53,12 +53,19 @@ fn load_settings_over(
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let flags = common.set.iter().cloned().chain(own_flags).collect();
-    Settings::load(&Sources {
+    let settings = Settings::load(&Sources {
         defaults,
         file,
         environment,
         flags,
-    })
+    })?;
+    let (wanted, used) = (std::env::var(SIMD), biophony_nn::instruction_set());
+    if let Some(wanted) = wanted.ok().filter(|name| !name.is_empty() && name != used) {
+        note(&format!(
+            "warning: {SIMD}={wanted}: this processor has no such instructions; {used} is used"
+        ));
+    }
+    Ok(settings)
 }
 
 /// Writes to standard output; a reader that has gone away is no error.

@@ -23,7 +23,7 @@ mod sources;
 mod wording;
 
 pub(crate) use catalog::{SETTINGS, Setting};
-pub(crate) use sources::{SettingsError, Sources};
+pub(crate) use sources::{SIMD, SettingsError, Sources};
 pub(crate) use wording::LARGEST;
 
 /// Everything that can be set, section by section.

@@ -287,3 +287,28 @@ fn folds_that_the_manifest_does_not_have_are_missed_before_anything_is_done() {
     assert!(errors.contains("goes with `--manifest FILE`"), "{errors}");
     assert!(!place.path(".biophony").exists(), "nothing was begun");
 }
+
+#[test]
+fn instructions_that_there_are_not_are_told() {
+    let place = Place::with_collection();
+    let with = |name: &str| {
+        let mut command = place.command(&["config"]);
+        let output = command.env("BIOPHONY_SIMD", name).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), errors)
+    };
+    let (code, errors) = with("AVX");
+    assert_eq!(code, Some(2), "{errors}");
+    let choices = "it takes `avx512`, `avx2`, `neon` or `portable`; did you mean";
+    assert!(errors.contains(choices), "{errors}");
+    let other = match cfg!(target_arch = "aarch64") {
+        true => "avx2",
+        false => "neon",
+    };
+    let (code, errors) = with(other);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("no such instructions; "), "{errors}");
+    for name in ["", "portable"] {
+        assert_eq!(with(name), (Some(0), String::new()));
+    }
+}

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use toml::{Table, Value};
 
 use super::nearest::{nearest_choice, nearest_key, nearest_variable};
-use super::wording::in_words;
+use super::wording::{in_words, one_of};
 use super::{SETTINGS, Settings, is_web_address, variable_name};
 use crate::tracking::destination::split_credentials;
 
@@ -55,6 +55,9 @@ fn did_you_mean(nearest: &Option<String>) -> String {
         format!("; did you mean `{nearest}`?")
     })
 }
+
+/// The variable that names the instructions to compute with.
+pub(crate) const SIMD: &str = "BIOPHONY_SIMD";
 
 /// One value that somebody set, and where.
 struct Assignment {
@@ -188,12 +191,11 @@ fn from_mlflow_environment(name: &str, value: &str, assignments: &mut Vec<Assign
 /// `BIOPHONY_TRAIN_EPOCHS=30` sets `train.epochs`. Variables of that prefix that
 /// are no settings are refused, since a typing error would pass unseen otherwise.
 fn from_environment(name: &str, value: &str, assignments: &mut Vec<Assignment>) -> Result<()> {
-    const OTHER_VARIABLES: [&str; 4] = [
-        "BIOPHONY_HOME",
-        "BIOPHONY_LOG",
-        "BIOPHONY_SIMD",
-        "BIOPHONY_TEST_CLIPS",
-    ];
+    const OTHER_VARIABLES: [&str; 4] =
+        ["BIOPHONY_HOME", "BIOPHONY_LOG", SIMD, "BIOPHONY_TEST_CLIPS"];
+    if name == SIMD {
+        check_simd(value)?;
+    }
     if !name.starts_with("BIOPHONY_") || OTHER_VARIABLES.contains(&name) {
         return Ok(());
     }
@@ -214,6 +216,22 @@ fn from_environment(name: &str, value: &str, assignments: &mut Vec<Assignment>) 
         value: parse_value(value),
     });
     Ok(())
+}
+
+/// Which instructions to compute with. What reads it takes the best there are for any
+/// name that it does not know, and a comparison of two would compare one with itself.
+fn check_simd(value: &str) -> Result<(), SettingsError> {
+    const NAMES: [&str; 4] = ["avx512", "avx2", "neon", "portable"];
+    if value.is_empty() || NAMES.contains(&value) {
+        return Ok(());
+    }
+    Err(SettingsError::BadValue {
+        origin: "environment".to_owned(),
+        key: SIMD.to_owned(),
+        value: value.to_owned(),
+        reason: format!("it takes {}", one_of(&NAMES)),
+        nearest: nearest_choice(value, &NAMES),
+    })
 }
 
 /// Reads a value as TOML would, or else takes it as text.

@@ -20,9 +20,8 @@ pub(super) fn in_words(setting: Option<&Setting>, value: &Value, reason: &str) -
         return reason.to_owned();
     }
     let choices = setting.map_or(&[][..], |setting| setting.choices);
-    if let [others @ .., last] = choices {
-        let others: Vec<String> = others.iter().map(|one| format!("`{one}`")).collect();
-        return format!("it takes {} or `{last}`", others.join(", "));
+    if !choices.is_empty() {
+        return format!("it takes {}", one_of(choices));
     }
     let wanted = match reason.rsplit_once(", expected ") {
         Some((_, "usize" | "u64")) => whole_number(0, LARGEST, value),
@@ -36,6 +35,15 @@ pub(super) fn in_words(setting: Option<&Setting>, value: &Value, reason: &str) -
         _ => return reason.to_owned(),
     };
     format!("it takes {wanted}")
+}
+
+/// `` `adamw`, `adam` or `sgd` ``.
+pub(super) fn one_of(choices: &[&str]) -> String {
+    let quoted: Vec<String> = choices.iter().map(|one| format!("`{one}`")).collect();
+    match &quoted[..] {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => quoted.concat(),
+    }
 }
 
 /// The largest number there is only helps who has given a larger one.
