@@ -433,7 +433,8 @@ pub(crate) struct ClassifyArguments {
     /// alias [default: champion]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Accept an answer only from this probability on [default: what the model was given]
+    /// Accept an answer only from this probability on [default: what the model was given]; one
+    /// about silence, or about less than 0.15 s, is never accepted
     #[arg(long, value_name = "PROBABILITY", value_parser = probability, allow_negative_numbers = true)]
     pub(crate) threshold: Option<f32>,
     /// How many classes to show for each file

@@ -176,7 +176,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     value("train.momentum", "The momentum of sgd."),
     choice(
         "train.schedule",
-        "How the learning rate changes from step to step.",
+        "How the learning rate changes from step to step: cosine rises along a line and falls along a cosine, one_cycle rises from a 25th of it and falls along a cosine, step multiplies it by 0.1 after each third of the epochs, constant leaves it as it is.",
         &["cosine", "one_cycle", "step", "constant"],
     ),
     value(
