@@ -91,7 +91,7 @@ pub struct GateDecision {
 /// One criterion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateCheck {
-    /// The setting's name.
+    /// The setting's name, or a word for what no setting is about.
     pub criterion: String,
     /// Whether it holds.
     pub holds: bool,
