@@ -3,8 +3,10 @@
 //! Its readers are used directly, without its guessing of formats: what a file
 //! is has been settled in [`super::sniff`]. What Symphonia leaves undone is done
 //! here: a bad packet is passed over and counted, edit lists of M4A files are
-//! kept, and what is missing of a file is noticed ([`missing`]).
+//! kept, what is missing of a file is noticed ([`missing`]), and what follows the sound
+//! that a header counts is read ([`joined`]).
 
+mod joined;
 mod missing;
 
 use std::io::{Cursor, Read, repeat};
@@ -25,6 +27,7 @@ use super::ogg::Pages;
 use super::sniff::{missing_bytes, mpeg_frame_length, tag_length};
 use crate::clip::SampleRate;
 use crate::error::AudioError;
+use joined::Counted;
 use missing::Tally;
 
 /// After so many failures in a row there is nothing left to find.
@@ -75,6 +78,9 @@ impl Stream<'_> {
         let (track, mut decoder) = self.choose_track(&*reader)?;
         let announced = track.claimed.unwrap_or(0);
         let mut playback = Playback::new(self.job, announced);
+        if let (Container::Mpeg, [track, ..]) = (self.container, reader.tracks()) {
+            playback.counted = Counted::of(track);
+        }
         let ending = playback.run(self, &mut *reader, &mut decoder, track.id)?;
         self.conclude(playback, &track, &*decoder, ending)
     }
@@ -244,6 +250,7 @@ struct Playback<'a> {
     layout: Option<(u16, SampleRate)>,
     /// Samples that the file says there are; 0 where it does not say.
     announced: u64,
+    counted: Counted,
     planes: Vec<Vec<f32>>,
     tally: Tally,
 }
@@ -256,6 +263,7 @@ impl<'a> Playback<'a> {
             mixer,
             layout: None,
             announced,
+            counted: Counted::default(),
             planes: Vec::new(),
             tally: Tally::default(),
         }
@@ -271,7 +279,7 @@ impl<'a> Playback<'a> {
         let edit = stream.edit();
         let mut failures = 0;
         while failures < MAX_FAILURES {
-            let packet = match reader.next_packet() {
+            let mut packet = match reader.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return Ok(Ending::Complete),
                 Err(Error::IoError(_)) => return Ok(Ending::CutShort),
@@ -293,6 +301,10 @@ impl<'a> Playback<'a> {
             };
             if packet.track_id != track {
                 continue;
+            }
+            let n_before = self.tally.n_packets;
+            if !self.counted.admits(&mut packet, n_before, stream.bytes) {
+                return Ok(Ending::Complete);
             }
             self.tally.note(&packet.data);
             match decoder.decode(&packet) {
