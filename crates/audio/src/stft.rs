@@ -203,6 +203,8 @@ pub(crate) struct Frames<'a> {
     hop_length: usize,
     n_before: usize,
     pad_mode: PadMode,
+    /// From where on samples are what continues the signal at its end.
+    tail: usize,
     count: usize,
     level: Level,
 }
@@ -239,6 +241,7 @@ impl<'a> Frames<'a> {
             hop_length,
             n_before: if config.center() { n_fft / 2 } else { 0 },
             pad_mode: config.pad_mode(),
+            tail: tail(n_samples, config),
             count,
             level: instructions::level(),
         })
@@ -275,9 +278,18 @@ impl<'a> Frames<'a> {
     /// The samples of frame `t`, padded where it reaches beyond the signal.
     pub(crate) fn padded(&self, t: usize) -> impl Iterator<Item = f32> {
         let start = self.start(t);
+        let n_samples = self.samples.len();
         (0..self.n_fft as isize).map(move |i| {
-            let source = self.pad_mode.source(start + i, self.samples.len());
-            source.map_or(0.0, |index| self.samples[index])
+            let index = start + i;
+            // Only what continues the signal is seen from its tail.
+            let from = match index >= n_samples as isize {
+                true => self.tail,
+                false => 0,
+            };
+            let source = self
+                .pad_mode
+                .source(index - from as isize, n_samples - from);
+            source.map_or(0.0, |index| self.samples[from + index])
         })
     }
 
@@ -289,6 +301,27 @@ impl<'a> Frames<'a> {
 
     fn start(&self, t: usize) -> isize {
         (t * self.hop_length) as isize - self.n_before as isize
+    }
+}
+
+/// From where on samples are what continues a signal at its end.
+///
+/// That is from the first one, with one exception. librosa continues the frames that reach
+/// beyond the end by themselves, from the first sample of the first of them. Where that is
+/// a single frame of which just half lies within the signal, mirroring about the last
+/// sample wants one sample more than there is, and is mirrored again. Where frames do not
+/// overlap by more than half, all of this is so if the signal has a whole number of hops;
+/// but if the first frame is the only one before it, librosa pads the signal in one piece.
+fn tail(n_samples: usize, config: &FeatureConfig) -> usize {
+    let (n_fft, hop_length) = (config.n_fft(), config.hop_length());
+    let is_halved = config.center()
+        && n_fft.is_multiple_of(2)
+        && hop_length >= n_fft / 2
+        && n_samples.is_multiple_of(hop_length)
+        && n_samples > hop_length;
+    match config.pad_mode() {
+        PadMode::Reflect if is_halved => n_samples - n_fft / 2,
+        _ => 0,
     }
 }
 

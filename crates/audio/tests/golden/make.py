@@ -102,6 +102,13 @@ def feature_cases():
         yield "chirp", {"pad_mode": pad_mode, "scale": POWER}
         for signal in ("one_sample", "two_samples", "short"):
             yield signal, {"pad_mode": pad_mode, "scale": POWER, "n_fft": 512, "hop_length": 100, "n_mels": 20, "fmin": 0.0}
+    # Whole numbers of hops, where librosa pads the last frame by itself, and what is next to that.
+    for signal, n_fft, hop_length in (
+        ("noise", 1024, 630), ("noise", 1024, 1764), ("noise", 1024, 8820), ("noise", 1024, 4410), ("noise", 400, 441),
+        ("noise", 882, 441), ("noise", 884, 441), ("noise", 883, 441), ("noise", 1024, 631), ("short", 64, 50),
+    ):
+        for pad_mode in ("reflect", "edge", "symmetric"):
+            yield signal, {"n_fft": n_fft, "hop_length": hop_length, "pad_mode": pad_mode, "window": "boxcar", "n_mels": 20, "fmin": 0.0, "scale": ALL_DB}
     for power in (1.0, 1.5, 3.0):
         for signal in ("chirp", "two_tones_70_db_apart"):
             yield signal, {"power": power, "scale": POWER}
