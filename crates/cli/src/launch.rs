@@ -392,14 +392,17 @@ pub(crate) fn step_line(step: &StepRecord) -> String {
 
 /// What is known of an output: `accuracy 0.903, macro_f1 0.819`.
 fn brief(output: &OutputRecord) -> Option<String> {
-    let number = |value: &serde_json::Value| match value.as_f64() {
-        Some(number) if !value.is_u64() && !value.is_i64() => format!("{number:.3}"),
+    let told = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) if number.is_f64() => {
+            format!("{:.3}", number.as_f64().unwrap_or_default())
+        }
         _ => value.to_string(),
     };
     let all: Vec<String> = output
         .metadata
         .iter()
-        .map(|(name, value)| format!("{} {}", name.replace('_', " "), number(value)))
+        .map(|(name, value)| format!("{} {}", name.replace('_', " "), told(value)))
         .collect();
     (!all.is_empty()).then(|| all.join(", "))
 }

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use askama::Template;
-use biophony_model::Evaluation;
 use biophony_model::calibrate::threshold::ThresholdSearch;
+use biophony_model::{Evaluation, KeptEpochs, ValidationScores};
 use biophony_nn::LayerSummary;
 
 pub(crate) use drawings::write_drawings;
@@ -106,7 +106,7 @@ pub(crate) struct Fold {
     pub(crate) accuracy: f64,
     pub(crate) balanced_accuracy: f64,
     pub(crate) macro_f1: f64,
-    pub(crate) best_epoch: usize,
+    pub(crate) kept_epochs: KeptEpochs,
 }
 
 /// How a training run went.
@@ -116,10 +116,12 @@ pub(crate) struct TrainingCurves {
     pub(crate) name: String,
     /// What was watched on the validation part, such as "macro-F1".
     pub(crate) metric: String,
-    /// The epochs in order, the first being epoch 1.
+    /// The epochs in order, the first being epoch 1; of several networks the means.
     pub(crate) epochs: Vec<EpochFigures>,
-    /// The epoch whose weights were kept.
-    pub(crate) best_epoch: usize,
+    /// The epochs whose weights were kept, one for each network of the run.
+    pub(crate) kept_epochs: KeptEpochs,
+    /// What these weights reach on the validation part, all networks as one.
+    pub(crate) validation: Option<ValidationScores>,
 }
 
 /// What was measured after one epoch.
@@ -185,6 +187,10 @@ pub(crate) struct Finding {
 #[derive(Debug, Clone)]
 pub(crate) struct NetworkSummary {
     pub(crate) architecture: String,
+    /// How many networks its layers hold side by side.
+    pub(crate) members: usize,
+    /// The learned parameters of each of them.
+    pub(crate) n_parameters: usize,
     pub(crate) layers: Vec<LayerSummary>,
 }
 
@@ -269,6 +275,16 @@ mod tests {
                 "{place}"
             );
         }
+    }
+
+    #[test]
+    fn several_networks_are_told_with_the_size_of_one() {
+        let mut report = sample::report();
+        report.network.as_mut().unwrap().members = 3;
+        let said =
+            "layer by layer; 3 networks of 19,562 parameters side by side, which act as one.";
+        assert!(render(&report).unwrap().contains(said));
+        assert!(!render(&sample::report()).unwrap().contains("side by side"));
     }
 
     #[test]

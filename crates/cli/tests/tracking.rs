@@ -260,7 +260,9 @@ fn folds_are_runs_within_the_run() {
 #[test]
 fn members_have_curves_of_their_own_beside_their_mean() {
     let place = Place::with_collection();
-    place.expect(0, &["train", "clips", "--set", "train.members=2"]);
+    let arguments = ["train", "clips", "--set", "train.members=2", "--json"];
+    let output = place.command(&arguments).output().unwrap();
+    let figures = json(&String::from_utf8_lossy(&output.stdout));
     let store = place.tracking_store();
     let run = &runs(&store, "clips")[0];
     for key in ["loss", "member_1/loss", "member_2/loss"] {
@@ -269,6 +271,18 @@ fn members_have_curves_of_their_own_beside_their_mean() {
     let history = |key: &str| metric(run, key).unwrap();
     let mean = (history("member_1/val_loss") + history("member_2/val_loss")) / 2.0;
     assert!((history("val_loss") - mean).abs() < 1e-12);
+
+    // What they reach as one is told apart, everywhere alike.
+    let fold = &figures["folds"][0];
+    assert_eq!(fold["kept_epochs"], serde_json::json!([3, 3]));
+    let together = fold["validation"]["loss"].as_f64().unwrap();
+    assert_eq!(history("ensemble_val_loss"), together);
+    assert!((together - mean).abs() > 1e-6);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("parameters 2 × "), "{told}");
+    let accuracy = fold["validation"]["accuracy"].as_f64().unwrap();
+    let said = format!("validation accuracy {accuracy:.3}");
+    assert!(told.contains(&said), "{told}");
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub use predict::{Prediction, Predictor, Ranked, WindowScore};
 pub use prepare::{ClipShape, Cut, Example, FrontEnd, Pad, Preparer};
 pub use score::score;
 pub use train::config::{Monitor, OptimizerName, ScheduleName, TrainingConfig};
+pub use train::kept::KeptEpochs;
 pub use train::observer::{
     BatchReport, EpochRecord, EpochReport, TrainingObserver, TrainingPlan, ValidationScores,
 };

@@ -14,6 +14,7 @@
 pub(crate) mod average;
 mod batch;
 pub mod config;
+pub(crate) mod kept;
 mod members;
 pub mod observer;
 mod sampling;
@@ -34,7 +35,8 @@ use crate::labels::LabelSet;
 use crate::normalize::Normalizer;
 use crate::prepare::{Example, FrontEnd};
 use config::TrainingConfig;
-use observer::{EpochRecord, EpochReport, TrainingObserver, TrainingPlan, Watch};
+use kept::KeptEpochs;
+use observer::{EpochRecord, EpochReport, TrainingObserver, TrainingPlan, ValidationScores, Watch};
 use session::{EpochEnd, Session};
 
 /// What came of training.
@@ -43,18 +45,31 @@ pub struct Trained {
     /// The network with the best weights seen; of several members the one network
     /// whose logits are the mean of theirs.
     pub network: Network,
+    /// Learned parameters of each member. Together they have a little less than as many
+    /// times that: the biases of their last layers are one.
+    pub n_parameters: usize,
     /// The normalization its input needs.
     pub normalizer: Normalizer,
     /// All epochs. Of several members, each epoch's figures are the means of what
-    /// they reached alone: the network that they make together is not validated
-    /// while they are trained.
+    /// they reached alone, one that was stopped before counting with the epoch that
+    /// it keeps: the network that they make together is not validated while they are
+    /// trained.
     pub history: Vec<EpochRecord>,
-    /// The epoch that the weights are from: the best on the validation part, or
-    /// the last without one. 0 when training was stopped before an epoch ended.
-    /// Of several members, each of which has its own, the mean, rounded.
-    pub best_epoch: usize,
+    /// The epochs that the weights are from: of each member the best on the
+    /// validation part, or the last without one.
+    pub kept_epochs: KeptEpochs,
+    /// What the network reaches on the validation part, all members as one; none
+    /// without such a part, or before an epoch ended.
+    pub validation: Option<ValidationScores>,
     /// Why training ended.
     pub stopped: StopReason,
+}
+
+impl Trained {
+    /// How many networks act as one, at least one.
+    pub fn n_members(&self) -> usize {
+        self.kept_epochs.as_slice().len().max(1)
+    }
 }
 
 /// Why training ended.
@@ -111,7 +126,7 @@ pub fn train(
     observer.started(&plan(&members));
     run_epochs(&mut members, observer)?;
     let trained: Result<_, _> = members.into_iter().map(Member::into_trained).collect();
-    members::as_one(trained?)
+    members::as_one(trained?, &task)
 }
 
 /// What all members have in common.

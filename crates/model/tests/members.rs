@@ -6,9 +6,10 @@ mod sounds;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use biophony_model::metrics::best_class;
 use biophony_model::{
     ARCHITECTURES, EpochReport, ModelError, Monitor, StopReason, Trained, TrainingConfig,
-    TrainingObserver, TrainingPlan, architecture, train,
+    TrainingObserver, TrainingPlan, architecture, score, train,
 };
 use biophony_nn::{Inference, Network, Shape, merge};
 use sounds::{examples, front, labels, varied};
@@ -138,7 +139,8 @@ fn check_same(one: &Trained, other: &Trained) {
     assert_eq!(one.network.spec(), other.network.spec());
     assert_eq!(one.network.tensors(), other.network.tensors());
     assert_eq!(one.history, other.history);
-    assert_eq!(one.best_epoch, other.best_epoch);
+    assert_eq!(one.kept_epochs, other.kept_epochs);
+    assert_eq!(one.validation, other.validation);
     assert_eq!(one.stopped, other.stopped);
 }
 
@@ -154,7 +156,8 @@ fn members_have_seeds_of_their_own_and_the_first_is_the_one_trained_alone() {
         .collect();
     assert_eq!(plans, [(2, 2, 0)]);
     assert_eq!(witness.told, [(1, 1), (2, 1), (1, 2), (2, 2)]);
-    assert_eq!((together.best_epoch, together.history.len()), (2, 2));
+    assert_eq!(together.kept_epochs.as_slice(), [2, 2]);
+    assert_eq!(together.history.len(), 2);
     assert_eq!(together.stopped, StopReason::Finished);
 
     // The checkpoint of the first is that of a run of its own, which goes on from it.
@@ -173,6 +176,41 @@ fn members_have_seeds_of_their_own_and_the_first_is_the_one_trained_alone() {
     );
     assert_ne!(merged[0].values[..outputs], merged[0].values[outputs..]);
     assert_ne!(together.history, alone.history);
+}
+
+/// Accuracy and mean cross-entropy of what was kept, on the clips that validate in [`run`].
+fn reached(trained: &Trained) -> (f64, f64) {
+    let validation = examples(4, 10);
+    let scores = score(&trained.network, &trained.normalizer, &front(), &validation).unwrap();
+    let rows = || scores.iter().zip(&validation);
+    let right = rows().filter(|(row, example)| best_class(row) == example.label);
+    let losses = rows().map(|(row, example)| -f64::from(row[example.label]).ln());
+    let n = validation.len() as f64;
+    (right.count() as f64 / n, losses.sum::<f64>() / n)
+}
+
+#[test]
+fn what_members_reach_on_the_validation_part_is_what_they_reach_as_one() {
+    let stalling = TrainingConfig {
+        patience: 1,
+        learning_rate: 0.03,
+        monitor: Monitor::Loss,
+        ..settings(3, 8)
+    };
+    let alone = run(&settings(1, 1), None, &mut Witness::default()).unwrap();
+    assert_eq!(alone.n_parameters, alone.network.n_parameters());
+    for config in [settings(3, 2), stalling] {
+        let trained = run(&config, None, &mut Witness::default()).unwrap();
+        assert_eq!(trained.n_members(), 3);
+        assert_eq!(trained.n_parameters, alone.n_parameters);
+        let told = trained.validation.unwrap();
+        let (accuracy, loss) = reached(&trained);
+        assert_eq!(told.accuracy, accuracy);
+        assert!((told.loss - loss).abs() < 1e-5, "{} {loss}", told.loss);
+        // Means of members alone are no figures of the ensemble.
+        let last = trained.history.last().unwrap().validation.unwrap();
+        assert!((told.loss - last.loss).abs() > 1e-4);
+    }
 }
 
 #[test]
@@ -245,7 +283,9 @@ fn members_that_were_all_stopped_at_once_give_the_first_as_it_began() {
     };
     let stopped = run(&settings(3, 2), None, &mut witness).unwrap();
     assert_eq!(stopped.stopped, StopReason::Interrupted);
-    assert_eq!((stopped.best_epoch, stopped.history.len()), (0, 0));
+    assert_eq!(stopped.kept_epochs.as_slice(), [0]);
+    assert!(stopped.history.is_empty());
+    assert_eq!(stopped.validation, None);
 }
 
 #[test]
@@ -258,9 +298,15 @@ fn a_member_stopped_later_counts_with_what_it_has() {
     };
     let stopped = run(&settings(2, 3), Some(folder.path()), &mut witness).unwrap();
     assert_eq!(stopped.history.len(), 3);
-    assert_eq!(stopped.history[1..], alone.history[1..]);
-    assert_ne!(stopped.history[0], alone.history[0]);
-    assert_eq!(stopped.best_epoch, 2);
+    // In the later epochs the second stays where it was.
+    let losses: Vec<f32> = stopped.history.iter().map(|one| one.train_loss).collect();
+    let first = |epoch: usize| alone.history[epoch].train_loss;
+    let second = 2.0 * losses[0] - first(0);
+    assert_ne!(second, first(0));
+    for epoch in [1, 2] {
+        assert!((losses[epoch] - (first(epoch) + second) / 2.0).abs() < 1e-5);
+    }
+    assert_eq!(stopped.kept_epochs.as_slice(), [3, 1]);
     let twice = 2 * alone.network.tensors()[0].shape[0];
     assert_eq!(stopped.network.tensors()[0].shape[0], twice);
 }

@@ -101,7 +101,7 @@ fn every_optimizer_overfits_eight_clips() {
 #[test]
 fn what_is_learnt_with_variations_holds_for_new_clips() {
     let trained = run(&varied(40), None, &mut ()).unwrap();
-    let best = trained.history[trained.best_epoch - 1].validation.unwrap();
+    let best = trained.validation.unwrap();
     assert!(best.accuracy == 1.0 && best.macro_f1 == 1.0, "{best:?}");
     assert_eq!(trained.stopped, StopReason::Finished);
 }
@@ -145,7 +145,7 @@ fn check_resumes(mut interruption: Stopper) {
     assert_eq!(counter.epochs, 4 - first.history.len());
     assert_eq!(tensors(&resumed), tensors(&whole));
     assert_eq!(resumed.history, whole.history);
-    assert_eq!(resumed.best_epoch, whole.best_epoch);
+    assert_eq!(resumed.kept_epochs, whole.kept_epochs);
 }
 
 #[test]
@@ -208,8 +208,8 @@ fn a_stop_before_the_first_epoch_ends_still_gives_a_network() {
     };
     let trained = run(&quick(3), None, &mut observer).unwrap();
     assert_eq!(
-        (trained.best_epoch, trained.stopped),
-        (0, StopReason::Interrupted)
+        (trained.kept_epochs.common(), trained.stopped),
+        (Some(0), StopReason::Interrupted)
     );
     assert!(trained.history.is_empty());
 }
@@ -239,8 +239,10 @@ fn training_stops_when_validation_stalls_and_keeps_the_best_weights() {
     };
     let trained = run(&config, None, &mut ()).unwrap();
     assert_eq!(trained.stopped, StopReason::Stalled);
-    assert_eq!(trained.history.len(), trained.best_epoch + 3);
-    let best = trained.history[trained.best_epoch - 1].validation.unwrap();
+    let kept = trained.kept_epochs.common().unwrap();
+    assert_eq!(trained.history.len(), kept + 3);
+    let best = trained.validation.unwrap();
+    assert_eq!(trained.history[kept - 1].validation, Some(best));
     let losses = trained
         .history
         .iter()
@@ -260,7 +262,8 @@ fn training_stops_when_validation_stalls_and_keeps_the_best_weights() {
 fn without_a_validation_part_the_last_weights_are_kept() {
     let part = examples(8, 0);
     let trained = train(&quick(3), &labels(), &part, &[], &front(), None, &mut ()).unwrap();
-    assert_eq!(trained.best_epoch, 3);
+    assert_eq!(trained.kept_epochs.common(), Some(3));
+    assert_eq!(trained.validation, None);
     assert!(
         trained
             .history

@@ -2,6 +2,7 @@
 
 use super::TrainingCurves;
 use super::chart::{Axis, line, place};
+use super::wording::share;
 
 /// The drawing's frame, in its own units (`viewBox`).
 pub(super) const LEFT: f64 = 46.0;
@@ -23,7 +24,7 @@ pub(super) struct CurvePanel {
     pub(super) x: Axis,
     pub(super) y: Axis,
     pub(super) lines: Vec<Line>,
-    /// The epochs kept: a dot on each run's validation line.
+    /// The epochs kept: a dot on the validation line of each run that kept one.
     pub(super) best: Vec<(String, String)>,
     pub(super) legend: Vec<Legend>,
 }
@@ -69,6 +70,48 @@ pub(super) fn panels(runs: &[TrainingCurves]) -> Vec<CurvePanel> {
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// What is to be said below the drawings, in whole sentences.
+pub(super) fn note(runs: &[TrainingCurves]) -> String {
+    let n_networks = |run: &TrainingCurves| run.kept_epochs.as_slice().len();
+    let most = runs.iter().map(n_networks).max().unwrap_or(0);
+    let mut sentences = Vec::new();
+    if most > 1 {
+        sentences.push(format!(
+            "Each is the mean of {most} networks, which are trained alone and act as one afterwards; one that has stopped counts with the epoch that it keeps."
+        ));
+    }
+    sentences.extend(circles(runs));
+    if let [run] = runs
+        && let Some(scores) = run.validation
+        && most > 1
+    {
+        sentences.push(format!(
+            "Together they reach an accuracy of {} and a macro-F1 of {} on the validation part.",
+            share(scores.accuracy),
+            share(scores.macro_f1)
+        ));
+    }
+    sentences.join(" ")
+}
+
+/// What the circles mean, if there is a line to put one on.
+fn circles(runs: &[TrainingCurves]) -> Option<String> {
+    let mut epochs = runs.iter().flat_map(|run| &run.epochs);
+    epochs.find(|epoch| epoch.validation_loss.is_some())?;
+    let has_circle = |run: &&TrainingCurves| run.kept_epochs.common().is_some();
+    Some(match runs.iter().filter(has_circle).count() {
+        0 => format!("Each network keeps an epoch of its own: {}.", kept(runs)),
+        n if n == runs.len() => "Circles mark the epoch whose weights were kept.".to_owned(),
+        _ => "A circle marks the epoch whose weights were kept, where all networks of a run kept the same one.".to_owned(),
+    })
+}
+
+/// The epochs kept, run by run.
+fn kept(runs: &[TrainingCurves]) -> String {
+    let kept: Vec<String> = runs.iter().map(|run| run.kept_epochs.to_string()).collect();
+    kept.join("; ")
 }
 
 fn loss_panel(runs: &[TrainingCurves]) -> Option<CurvePanel> {
@@ -156,9 +199,9 @@ impl Panel {
             };
             let path = line((0..values.len()).map(point));
             let best = run
-                .best_epoch
-                .checked_sub(1)
-                .and_then(point)
+                .kept_epochs
+                .common()
+                .and_then(|epoch| point(epoch.checked_sub(1)?))
                 .filter(|best| best.1.is_finite());
             if path.is_empty() {
                 continue;
@@ -184,11 +227,10 @@ impl Panel {
                 y: LEGEND,
             })
             .collect();
-        let best: Vec<String> = runs.iter().map(|run| run.best_epoch.to_string()).collect();
         self.drawing.description = format!(
             "{} over the epochs; weights kept from epoch {}",
             self.drawing.title,
-            best.join(", ")
+            kept(runs)
         );
         self.drawing
     }
@@ -196,6 +238,8 @@ impl Panel {
 
 #[cfg(test)]
 mod tests {
+    use biophony_model::{KeptEpochs, ValidationScores};
+
     use super::super::EpochFigures;
     use super::*;
 
@@ -212,7 +256,8 @@ mod tests {
             name: String::new(),
             metric: "macro-F1".to_owned(),
             epochs,
-            best_epoch: losses.len(),
+            kept_epochs: KeptEpochs::one(losses.len()),
+            validation: None,
         }
     }
 
@@ -224,6 +269,51 @@ mod tests {
             panels.iter().map(shape).collect::<Vec<_>>(),
             [(4, 2, 2), (2, 2, 1)]
         );
+    }
+
+    /// A run of networks that keep these epochs.
+    fn run_of(kept_epochs: &[usize]) -> TrainingCurves {
+        let each: Vec<KeptEpochs> = kept_epochs.iter().map(|&n| KeptEpochs::one(n)).collect();
+        TrainingCurves {
+            kept_epochs: each.iter().collect(),
+            validation: Some(ValidationScores {
+                loss: 0.5,
+                accuracy: 0.903,
+                balanced_accuracy: 0.8,
+                macro_f1: 0.782,
+            }),
+            ..run(&[2.0, 1.5, 1.2])
+        }
+    }
+
+    #[track_caller]
+    fn check_note(runs: &[TrainingCurves], n_circles: usize, said: &[&str]) {
+        let text = note(runs);
+        for sentence in said {
+            assert!(text.contains(sentence), "{text}");
+        }
+        assert_eq!(
+            text.contains(". Circles") || text.starts_with("Circles"),
+            n_circles == runs.len()
+        );
+        assert!(
+            panels(runs)
+                .iter()
+                .all(|panel| panel.best.len() == n_circles)
+        );
+    }
+
+    #[test]
+    fn circles_are_drawn_where_all_networks_keep_the_same_epoch() {
+        let together = "Together they reach an accuracy of 0.903 and a macro-F1 of 0.782 on the validation part.";
+        let mean = "Each is the mean of 3 networks";
+        check_note(&[run_of(&[3])], 1, &[]);
+        check_note(&[run_of(&[3, 3, 3])], 1, &[mean, together]);
+        let own = "Each network keeps an epoch of its own: 1, 3, 2.";
+        check_note(&[run_of(&[1, 3, 2])], 0, &[mean, own, together]);
+        let some = "where all networks of a run kept the same one";
+        check_note(&[run_of(&[1, 3, 2]), run_of(&[2, 2, 2])], 1, &[mean, some]);
+        assert!(!note(&[run_of(&[3])]).contains("mean"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::Report;
 use super::confusion::ConfusionTable;
-use super::curves::{CurvePanel, panels};
+use super::curves::{CurvePanel, note, panels};
 use super::reliability::ReliabilityDiagram;
 use super::wording::{count, share};
 use figures::{
@@ -34,6 +34,7 @@ pub(super) struct Page<'a> {
     /// `k` and the accuracy when the `k` best classes count.
     top_k: Vec<(usize, String)>,
     curves: Vec<CurvePanel>,
+    curves_note: String,
     confusion: ConfusionTable,
     classes: Vec<ClassRow>,
     averages: Vec<ClassRow>,
@@ -70,6 +71,7 @@ impl<'a> Page<'a> {
                 .map(|top| (top.k, format!("{:.1} %", 100.0 * top.accuracy)))
                 .collect(),
             curves: panels(&report.training),
+            curves_note: note(&report.training),
             confusion: ConfusionTable::of(evaluation),
             classes: class_rows(evaluation),
             averages: average_rows(evaluation),

@@ -3,7 +3,7 @@
 use biophony_model::bootstrap::BootstrapConfig;
 use biophony_model::calibrate::threshold::threshold_for_precision;
 use biophony_model::calibrate::{calibrated, fit_temperature};
-use biophony_model::{Evaluation, EvaluationOptions, LabelSet, evaluate};
+use biophony_model::{Evaluation, EvaluationOptions, KeptEpochs, LabelSet, evaluate};
 use biophony_nn::{LayerSummary, Shape};
 
 use super::*;
@@ -125,7 +125,7 @@ fn folds() -> Vec<Fold> {
         (0.915, 0.874, 0.868, 27),
         (0.883, 0.812, 0.804, 34),
     ];
-    let fold = |(index, (accuracy, balanced_accuracy, macro_f1, best_epoch)): (
+    let fold = |(index, (accuracy, balanced_accuracy, macro_f1, kept_epoch)): (
         usize,
         (f64, f64, f64, usize),
     )| Fold {
@@ -135,7 +135,7 @@ fn folds() -> Vec<Fold> {
         accuracy,
         balanced_accuracy,
         macro_f1,
-        best_epoch,
+        kept_epochs: KeptEpochs::one(kept_epoch),
     };
     figures.into_iter().enumerate().map(fold).collect()
 }
@@ -157,7 +157,8 @@ fn training() -> Vec<TrainingCurves> {
             name: format!("fold {}", index + 1),
             metric: "macro-F1".to_owned(),
             epochs: (1..=40).map(epoch).collect(),
-            best_epoch: 27 + 3 * index as usize,
+            kept_epochs: KeptEpochs::one(27 + 3 * index as usize),
+            validation: None,
         }
     };
     (0..3).map(run).collect()
@@ -242,6 +243,8 @@ fn network() -> NetworkSummary {
         };
     NetworkSummary {
         architecture: "cnn-bn".to_owned(),
+        members: 1,
+        n_parameters: 19_562,
         layers: vec![
             layer("layers.0", "conv2d", [128, 216, 32], 288, 7_962_624),
             layer("layers.1", "batch_norm", [128, 216, 32], 64, 884_736),

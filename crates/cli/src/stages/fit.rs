@@ -215,7 +215,7 @@ impl Scored {
 
 #[cfg(test)]
 mod tests {
-    use biophony_model::{Normalizer, StopReason};
+    use biophony_model::{KeptEpochs, Normalizer, StopReason};
     use biophony_nn::{Layer, Network, NetworkSpec, Shape};
 
     use super::*;
@@ -248,9 +248,11 @@ mod tests {
             },
             trained: Trained {
                 network: Network::new(&spec, 1).unwrap(),
+                n_parameters: 4,
                 normalizer: Normalizer::fit(&[example]).unwrap(),
                 history: Vec::new(),
-                best_epoch: 0,
+                kept_epochs: KeptEpochs::one(0),
+                validation: None,
                 stopped: StopReason::Finished,
             },
             validation: answers(validation),

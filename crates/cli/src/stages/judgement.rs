@@ -10,7 +10,8 @@ use anyhow::Result;
 use biophony_dataset::{Part, Usable};
 use biophony_model::bootstrap::BootstrapConfig;
 use biophony_model::{
-    Bundle, EpochRecord, Evaluation, EvaluationOptions, Provenance, StopReason, evaluate,
+    Bundle, EpochRecord, Evaluation, EvaluationOptions, KeptEpochs, Provenance, StopReason,
+    Trained, ValidationScores, evaluate,
 };
 use biophony_nn::LayerSummary;
 use serde::{Deserialize, Serialize};
@@ -29,11 +30,14 @@ mod describe;
 pub(crate) struct TrainingHistory {
     /// The division that it was trained on.
     pub(crate) division: String,
-    /// The epoch whose weights were kept, from 1.
-    pub(crate) best_epoch: usize,
+    /// The epochs whose weights were kept.
+    pub(crate) kept_epochs: KeptEpochs,
+    /// What the kept weights reach on the validation part, all networks as one.
+    pub(crate) validation: Option<ValidationScores>,
     /// Why training ended.
     pub(crate) stopped: StopReason,
-    /// What each epoch reached; of an ensemble the means of its members.
+    /// What each epoch reached; of an ensemble the means of its members, one that was
+    /// stopped before counting with the epoch that it keeps.
     pub(crate) epochs: Vec<EpochRecord>,
 }
 
@@ -54,7 +58,8 @@ impl TrainingHistory {
     fn of(fit: &Fit) -> Self {
         Self {
             division: fit.division.name.clone(),
-            best_epoch: fit.trained.best_epoch,
+            kept_epochs: fit.trained.kept_epochs.clone(),
+            validation: fit.trained.validation,
             stopped: fit.trained.stopped,
             epochs: fit.trained.history.clone(),
         }
@@ -79,7 +84,7 @@ impl Fits {
     /// stopped early. Figures of folds say nothing of a model that was not trained to
     /// its end, and one without a whole epoch is no model.
     pub(super) fn figures_stand(&self) -> bool {
-        let trained = self.judged.iter().all(|fit| fit.trained.best_epoch > 0);
+        let trained = self.judged.iter().all(|fit| fit.trained.kept_epochs.any());
         !self.interrupted() || (self.deployed.is_none() && trained)
     }
 }
@@ -168,8 +173,9 @@ impl Session<'_> {
             "accuracy": alone.accuracy,
             "balanced_accuracy": alone.balanced_accuracy,
             "macro_f1": alone.macro_f1,
-            "best_epoch": fit.trained.best_epoch,
+            "kept_epochs": fit.trained.kept_epochs,
             "epochs": fit.trained.history.len(),
+            "validation": fit.trained.validation,
             "temperature": fit.calibration.temperature,
             "digests": {
                 "train": self.digest_of(&fit.division, Part::Train),
@@ -223,7 +229,8 @@ impl Session<'_> {
         let json = serde_json::to_vec_pretty(audit)?;
         report::write_atomically(&folder.join("audit.json"), &json)?;
         let model = fits.deployed.as_ref().unwrap_or(&fits.judged[0]);
-        let summary = network_table(&model.trained.network.spec().summary()?);
+        let layers = model.trained.network.spec().summary()?;
+        let summary = network_table(&layers, &model.trained);
         report::write_atomically(&folder.join("model_summary.txt"), summary.as_bytes())?;
         let settings = toml::to_string(&self.bench.settings.of_model())?;
         report::write_atomically(&folder.join("settings.toml"), settings.as_bytes())
@@ -347,8 +354,8 @@ pub(crate) fn judge(
     Ok(evaluate(bench.labels, &truth, &probabilities, &options)?)
 }
 
-/// A network layer by layer, as text.
-fn network_table(layers: &[LayerSummary]) -> String {
+/// A network layer by layer, as text, and how many it is made of.
+fn network_table(layers: &[LayerSummary], trained: &Trained) -> String {
     let mut text = format!(
         "{:<24} {:<12} {:>14} {:>10} {:>13}\n",
         "layer", "kind", "output", "parameters", "MACs"
@@ -359,5 +366,11 @@ fn network_table(layers: &[LayerSummary]) -> String {
     let parameters: usize = layers.iter().map(|layer| layer.parameters).sum();
     let macs: u64 = layers.iter().map(|layer| layer.macs).sum();
     text.push_str(&format!("{:<52} {parameters:>10} {macs:>13}\n", "total"));
+    let (members, each) = (trained.n_members(), trained.n_parameters);
+    if members > 1 {
+        text.push_str(&format!(
+            "\n{members} networks of {each} parameters each, side by side, act as one\n"
+        ));
+    }
     text
 }

@@ -119,20 +119,18 @@ impl Trainer {
 fn line(division: &str, trained: &Trained) -> String {
     let Trained {
         history,
-        best_epoch,
+        kept_epochs,
+        validation,
         ..
     } = trained;
-    let kept = history.iter().find(|record| record.epoch == *best_epoch);
-    let figures = kept
-        .and_then(|record| record.validation)
-        .map_or_else(String::new, |scores| {
-            format!(
-                ", validation accuracy {:.3}, macro-F1 {:.3}",
-                scores.accuracy, scores.macro_f1
-            )
-        });
+    let figures = validation.map_or_else(String::new, |scores| {
+        format!(
+            ", validation accuracy {:.3}, macro-F1 {:.3}",
+            scores.accuracy, scores.macro_f1
+        )
+    });
     format!(
-        "{division}: {} epochs, kept epoch {best_epoch}{figures}",
+        "{division}: {} epochs, kept epoch {kept_epochs}{figures}",
         history.len()
     )
 }
@@ -156,22 +154,74 @@ impl Artifact for TrainedNetwork {
 
     fn metadata(&self) -> Metadata {
         let trained = &self.0;
+        let kept_epoch = match trained.kept_epochs.common() {
+            Some(epoch) => epoch.into(),
+            None => trained.kept_epochs.to_string().into(),
+        };
+        // What is known of a network's size is that of one.
+        let parameters = match trained.n_members() {
+            1 => trained.n_parameters.into(),
+            members => format!("{members} × {}", trained.n_parameters).into(),
+        };
         let mut metadata = Metadata::from([
             ("epochs".to_owned(), trained.history.len().into()),
-            ("kept_epoch".to_owned(), trained.best_epoch.into()),
-            (
-                "parameters".to_owned(),
-                trained.network.n_parameters().into(),
-            ),
+            ("kept_epoch".to_owned(), kept_epoch),
+            ("parameters".to_owned(), parameters),
         ]);
-        let kept = trained
-            .history
-            .iter()
-            .find(|record| record.epoch == trained.best_epoch);
-        if let Some(scores) = kept.and_then(|record| record.validation) {
+        if let Some(scores) = trained.validation {
             metadata.insert("validation_accuracy".to_owned(), scores.accuracy.into());
             metadata.insert("validation_macro_f1".to_owned(), scores.macro_f1.into());
         }
         metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use biophony_audio::Spectrogram;
+    use biophony_model::{Example, KeptEpochs, Normalizer, ValidationScores};
+    use biophony_nn::{Layer, Network, NetworkSpec, Shape, merge};
+
+    use super::*;
+
+    #[test]
+    fn several_networks_are_told_as_so_many_of_one_size_with_what_they_reach_as_one() {
+        let spec = NetworkSpec {
+            input: Shape {
+                height: 1,
+                width: 1,
+                channels: 1,
+            },
+            layers: vec![Layer::Dense { outputs: 2 }],
+        };
+        let networks = [1, 2].map(|seed| Network::new(&spec, seed).unwrap());
+        let example = Example {
+            name: String::new(),
+            label: 0,
+            features: Spectrogram::new(1, 1, vec![0.0]),
+        };
+        let kept = [9, 14].map(KeptEpochs::one);
+        let trained = Trained {
+            network: merge(&networks).unwrap(),
+            n_parameters: networks[0].n_parameters(),
+            normalizer: Normalizer::fit(&[example]).unwrap(),
+            history: Vec::new(),
+            kept_epochs: kept.iter().collect(),
+            validation: Some(ValidationScores {
+                loss: 0.5,
+                accuracy: 0.75,
+                balanced_accuracy: 0.5,
+                macro_f1: 0.25,
+            }),
+            stopped: StopReason::Stalled,
+        };
+        assert_eq!(
+            line("split", &trained),
+            "split: 0 epochs, kept epoch 9, 14, validation accuracy 0.750, macro-F1 0.250"
+        );
+        let metadata = TrainedNetwork(trained).metadata();
+        assert_eq!(metadata["parameters"], "2 × 4");
+        assert_eq!(metadata["kept_epoch"], "9, 14");
+        assert_eq!(metadata["validation_accuracy"], 0.75);
     }
 }

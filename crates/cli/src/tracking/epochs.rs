@@ -2,7 +2,9 @@
 //! under the names that Keras gives them, counted from epoch 0.
 //!
 //! Of an ensemble each member has curves of its own (`member_2/loss`); the plain names
-//! are the means of the members and follow once the last of them gets there.
+//! are the means of the members and follow once the last of them gets there. What the
+//! members reach as one is known when they are trained, and has names of its own
+//! (`ensemble_val_loss`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,19 +73,29 @@ pub(super) fn metrics_of(record: &EpochRecord, prefix: &str, now: UnixMillis) ->
         ("accuracy", f64::from(record.train_accuracy)),
         ("learning_rate", f64::from(record.learning_rate)),
     ];
-    if let Some(scores) = &record.validation {
-        pairs.extend([
-            ("val_loss", scores.loss),
-            ("val_accuracy", scores.accuracy),
-            ("val_balanced_accuracy", scores.balanced_accuracy),
-            ("val_macro_f1", scores.macro_f1),
-        ]);
-    }
+    pairs.extend(record.validation.iter().flat_map(validation_pairs));
     let step = step_of(record);
     let pairs = pairs.into_iter();
     pairs
         .map(|(key, value)| Metric::new(format!("{prefix}{key}"), value, now, step))
         .collect()
+}
+
+/// What the finished networks reach as one on the validation part.
+pub(super) fn ensemble_metrics(scores: &ValidationScores, now: UnixMillis) -> Vec<Metric> {
+    let pairs = validation_pairs(scores).into_iter();
+    pairs
+        .map(|(key, value)| Metric::new(format!("ensemble_{key}"), value, now, 0))
+        .collect()
+}
+
+fn validation_pairs(scores: &ValidationScores) -> [(&'static str, f64); 4] {
+    [
+        ("val_loss", scores.loss),
+        ("val_accuracy", scores.accuracy),
+        ("val_balanced_accuracy", scores.balanced_accuracy),
+        ("val_macro_f1", scores.macro_f1),
+    ]
 }
 
 /// Epochs are counted from 1 here and from 0 there.

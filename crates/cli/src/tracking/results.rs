@@ -12,7 +12,7 @@ use biophony_tracking::{
 use serde_json::Value;
 
 use super::datasets::Datasets;
-use super::epochs::metrics_of;
+use super::epochs::{ensemble_metrics, metrics_of};
 use super::{Recorder, Tracking, bundle_digest, params, tag};
 use crate::stages::{Deployment, Judged, TrainingHistory};
 
@@ -69,10 +69,16 @@ impl Recorder {
                 .collect();
             let last = |step: usize| step.saturating_sub(1) as f64;
             let stopped = history.epochs.last().map_or(0, |record| record.epoch);
-            metrics.extend([
-                Metric::new("restored_epoch", last(history.best_epoch), now, 0),
-                Metric::new("stopped_epoch", last(stopped), now, 0),
-            ]);
+            metrics.push(Metric::new("stopped_epoch", last(stopped), now, 0));
+            // Where networks keep different epochs, there is none to name.
+            if let Some(kept) = history.kept_epochs.common() {
+                metrics.push(Metric::new("restored_epoch", last(kept), now, 0));
+            }
+            if let Some(scores) = &history.validation
+                && history.kept_epochs.as_slice().len() > 1
+            {
+                metrics.extend(ensemble_metrics(scores, now));
+            }
             if history.stopped == StopReason::Stalled && self.training.members == 1 {
                 metrics.extend(restored(&history, &self.training, now));
             }
@@ -187,7 +193,7 @@ impl Tracking {
 fn restored(history: &TrainingHistory, train: &TrainingConfig, now: UnixMillis) -> Vec<Metric> {
     let mut epochs = history.epochs.iter();
     let (Some(best), Some(last)) = (
-        epochs.find(|record| record.epoch == history.best_epoch),
+        epochs.find(|record| history.kept_epochs.common() == Some(record.epoch)),
         history.epochs.last(),
     ) else {
         return Vec::new();

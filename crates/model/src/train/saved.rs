@@ -8,11 +8,12 @@ use std::path::Path;
 use biophony_nn::NetworkSpec;
 use serde::{Deserialize, Serialize};
 
+use super::kept::KeptEpochs;
 use super::{StopReason, Trained};
 use crate::bundle::{files, weights};
 use crate::error::ModelError;
 use crate::normalize::Normalizer;
-use crate::train::observer::EpochRecord;
+use crate::train::observer::{EpochRecord, ValidationScores};
 
 const DOCUMENT: &str = "trained.json";
 const WEIGHTS: &str = "weights.safetensors";
@@ -24,9 +25,11 @@ const MAX_WEIGHTS_BYTES: u64 = 1 << 30;
 #[derive(Serialize, Deserialize)]
 struct Document {
     network: NetworkSpec,
+    n_parameters: usize,
     normalizer: Normalizer,
     history: Vec<EpochRecord>,
-    best_epoch: usize,
+    kept_epochs: KeptEpochs,
+    validation: Option<ValidationScores>,
     stopped: StopReason,
 }
 
@@ -40,9 +43,11 @@ impl Trained {
         let path = folder.join(DOCUMENT);
         let document = Document {
             network: self.network.spec().clone(),
+            n_parameters: self.n_parameters,
             normalizer: self.normalizer.clone(),
             history: self.history.clone(),
-            best_epoch: self.best_epoch,
+            kept_epochs: self.kept_epochs.clone(),
+            validation: self.validation,
             stopped: self.stopped,
         };
         let json =
@@ -66,9 +71,11 @@ impl Trained {
         let weights = files::read(&path, MAX_WEIGHTS_BYTES)?;
         Ok(Self {
             network: weights::decode(&document.network, &weights, &path)?,
+            n_parameters: document.n_parameters,
             normalizer: document.normalizer,
             history: document.history,
-            best_epoch: document.best_epoch,
+            kept_epochs: document.kept_epochs,
+            validation: document.validation,
             stopped: document.stopped,
         })
     }

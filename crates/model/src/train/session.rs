@@ -16,6 +16,7 @@ use crate::seeds::{Purpose, generator, sub_seed};
 use crate::train::average::Average;
 use crate::train::batch::Batcher;
 use crate::train::config::TrainingConfig;
+use crate::train::kept::KeptEpochs;
 use crate::train::observer::{BatchReport, EpochRecord, TrainingPlan, ValidationScores, Watch};
 use crate::train::sampling::{batches, class_weights, epoch_order};
 use crate::train::{StopReason, Trained};
@@ -337,16 +338,19 @@ impl<'a> Session<'a> {
 
     /// The best weights so far; the present ones before the first epoch ends.
     pub(super) fn into_trained(mut self, stopped: StopReason) -> Result<Trained, ModelError> {
-        let (best_epoch, tensors) = match self.best.take() {
+        let validation = self.best_scores();
+        let (kept_epoch, tensors) = match self.best.take() {
             Some(best) => best,
             None => (0, self.current_tensors()),
         };
         self.scored.load_tensors(&tensors)?;
         Ok(Trained {
+            n_parameters: self.scored.n_parameters(),
             network: self.scored,
             normalizer: self.normalizer.clone(),
             history: self.history,
-            best_epoch,
+            kept_epochs: KeptEpochs::one(kept_epoch),
+            validation,
             stopped,
         })
     }

@@ -14,7 +14,7 @@ pub(super) struct FoldRow {
     pub(super) accuracy: String,
     pub(super) balanced_accuracy: String,
     pub(super) macro_f1: String,
-    pub(super) best_epoch: String,
+    pub(super) kept_epochs: String,
 }
 
 pub(super) struct MistakeCard<'a> {
@@ -42,6 +42,8 @@ pub(super) struct ClassBar<'a> {
 
 pub(super) struct NetworkView<'a> {
     pub(super) architecture: &'a str,
+    /// How many networks it is made of, as a clause, where these are several.
+    pub(super) members: String,
     pub(super) layers: Vec<LayerRow<'a>>,
     pub(super) parameters: String,
     pub(super) macs: String,
@@ -66,7 +68,7 @@ pub(super) fn fold_rows(folds: &[Fold]) -> Vec<FoldRow> {
             accuracy: share(fold.accuracy),
             balanced_accuracy: share(fold.balanced_accuracy),
             macro_f1: share(fold.macro_f1),
-            best_epoch: fold.best_epoch.to_string(),
+            kept_epochs: fold.kept_epochs.to_string(),
         })
         .collect();
     if folds.len() > 1 {
@@ -77,7 +79,7 @@ pub(super) fn fold_rows(folds: &[Fold]) -> Vec<FoldRow> {
             accuracy: mean_and_deviation(folds, |fold| fold.accuracy),
             balanced_accuracy: mean_and_deviation(folds, |fold| fold.balanced_accuracy),
             macro_f1: mean_and_deviation(folds, |fold| fold.macro_f1),
-            best_epoch: String::new(),
+            kept_epochs: String::new(),
         });
     }
     rows
@@ -136,8 +138,16 @@ pub(super) fn audit_view(audit: &AuditSummary) -> AuditView<'_> {
 
 pub(super) fn network_view(network: &NetworkSummary) -> NetworkView<'_> {
     let layers = &network.layers;
+    let members = match network.members {
+        1 => String::new(),
+        n => {
+            let each = count(network.n_parameters as u64);
+            format!("; {n} networks of {each} parameters side by side, which act as one")
+        }
+    };
     NetworkView {
         architecture: &network.architecture,
+        members,
         parameters: count(layers.iter().map(|layer| layer.parameters as u64).sum()),
         macs: count(layers.iter().map(|layer| layer.macs).sum()),
         layers: layers

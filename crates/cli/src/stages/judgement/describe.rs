@@ -48,6 +48,8 @@ impl Session<'_> {
             audit: Some(self.audit_summary()),
             network: Some(NetworkSummary {
                 architecture: self.bench.settings.train.architecture.name().to_owned(),
+                members: model.trained.n_members(),
+                n_parameters: model.trained.n_parameters,
                 layers: model.trained.network.spec().summary()?,
             }),
             settings: self.settings(),
@@ -104,7 +106,7 @@ impl Session<'_> {
                 accuracy: alone.accuracy,
                 balanced_accuracy: alone.balanced_accuracy,
                 macro_f1: alone.macro_f1,
-                best_epoch: fit.trained.best_epoch,
+                kept_epochs: fit.trained.kept_epochs.clone(),
             })
         };
         fits.judged.iter().map(describe).collect()
@@ -123,7 +125,8 @@ impl Session<'_> {
             name: fit.division.name.clone(),
             metric: "macro-F1".to_owned(),
             epochs: figures.collect(),
-            best_epoch: fit.trained.best_epoch,
+            kept_epochs: fit.trained.kept_epochs.clone(),
+            validation: fit.trained.validation,
         }
     }
 
