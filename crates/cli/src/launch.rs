@@ -413,7 +413,7 @@ impl Finished {
         let Judged {
             evaluation,
             naive,
-            interrupted,
+            stopped,
             ..
         } = &self.judged;
         let mut text = format!("\n{}", figure_lines(evaluation));
@@ -423,10 +423,10 @@ impl Finished {
                 naive.accuracy, naive.macro_f1
             ));
         }
-        if *interrupted {
-            text.push_str(
-                "\n  Stopped early; these are the best weights so far. The same command goes on.\n",
-            );
+        if let Some(stopped) = stopped {
+            text.push_str(&format!(
+                "\n  {stopped}; the figures are of the weights so far. The same command goes on.\n"
+            ));
         }
         text.push_str(&format!(
             "\n  report  {}\n",

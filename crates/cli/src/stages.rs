@@ -21,6 +21,7 @@ mod evaluate;
 mod fit;
 mod ingest;
 mod judgement;
+mod progress;
 mod split;
 mod train;
 pub(crate) mod watch;

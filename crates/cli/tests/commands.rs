@@ -119,8 +119,16 @@ fn a_manifest_decides_labels_and_folds() {
         "1",
         "--json",
     ];
-    let figures = json(&place.expect(0, &arguments));
-    assert_eq!(figures["n_clips"], 30);
+    let report = || {
+        let figures = json(&place.expect(0, &arguments));
+        assert_eq!(figures["n_clips"], 30);
+        std::fs::read_to_string(place.path(figures["report"].as_str().unwrap())).unwrap()
+    };
+    assert!(report().contains("30 recordings, none of which has a copy"));
+    // The manifest puts a recording and its copy into different folds.
+    let [one, other] = [0, 1].map(|index| place.path(&format!("clips/hum/hum_{index}.wav")));
+    std::fs::copy(one, other).unwrap();
+    assert!(report().contains("30 recordings, 2 of which have a copy"));
 }
 
 #[test]
@@ -393,6 +401,16 @@ fn an_interrupt_within_the_folds_puts_no_model_into_use() {
     assert_eq!(output.status.code(), Some(1));
     let decision = place.expect(0, &["runs", "logs", "newest", "deploy"]);
     assert!(decision.contains("training was interrupted"), "{decision}");
+    // Folds are trained side by side: those that have learned nothing yet are not judged.
+    let figures = json(&String::from_utf8_lossy(&output.stdout));
+    let judged: Vec<_> = (figures["folds"].as_array().unwrap().iter())
+        .map(|fold| fold["name"].as_str().unwrap())
+        .collect();
+    let stopped = figures["stopped"].as_str().unwrap();
+    for fold in ["fold-1", "fold-2"] {
+        let has_none = stopped.contains(&format!("{fold} has no whole epoch"));
+        assert_eq!(judged.contains(&fold), !has_none, "{stopped}");
+    }
     let store = place.tracking_store();
     let champion = store.get_model_version_by_alias("biophony", "champion");
     assert!(champion.is_err(), "{champion:?}");

@@ -115,7 +115,7 @@ pub(crate) fn tell(finished: &Finished, as_json: bool) -> Result<Outcome> {
     }
     let unreadable: &[(PathBuf, String)] = &finished.judged.unreadable;
     report_failures(unreadable);
-    let complete = unreadable.is_empty() && !finished.judged.interrupted;
+    let complete = unreadable.is_empty() && finished.judged.stopped.is_none();
     Ok(if complete {
         Outcome::Complete
     } else {

@@ -9,10 +9,11 @@ use biophony_pipeline::{Folder, Json, Output, Pipeline, StepContext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::fit::{Fit, Workbench};
+use super::fit::Workbench;
 use super::ingest::Examples;
 use super::judgement::{Fits, Session, judge};
-use super::split::{Division, Plan};
+use super::progress::Trainings;
+use super::split::{Division, Plan, count_leaks};
 use super::train::TrainedNetwork;
 use crate::collection::Collection;
 use crate::report::NaiveComparison;
@@ -32,6 +33,8 @@ pub(crate) struct Judged {
     pub(crate) unreadable: Vec<(std::path::PathBuf, String)>,
     /// Whether a training was stopped early.
     pub(crate) interrupted: bool,
+    /// How far the networks were trained, if one was stopped early.
+    pub(crate) stopped: Option<String>,
     /// Whether the figures are those of the model in the bundle, or stand for it.
     pub(crate) figures_stand: bool,
 }
@@ -114,22 +117,26 @@ impl Evaluator<'_> {
         };
         // In the order in which the steps were added.
         let mut networks = networks.into_iter();
-        let mut with_network = |division: &Division| -> Result<(Division, Trained)> {
-            let network = networks.next().context("one network per division")?;
-            Ok((division.clone(), network.0))
+        let mut with_networks = |divisions: &[Division]| -> Result<Vec<(Division, Trained)>> {
+            let with_network = |division: &Division| {
+                let network = networks.next().context("one network per division")?;
+                Ok((division.clone(), network.0))
+            };
+            divisions.iter().map(with_network).collect()
         };
-        let mut fit = |divisions: &[Division]| -> Result<Vec<Fit>> {
-            let networks = divisions.iter().map(&mut with_network);
-            bench.fit(networks.collect::<Result<_>>()?)
+        let trainings = Trainings {
+            judged: with_networks(&plan.judged)?,
+            naive: with_networks(&plan.naive)?,
+            deployed: with_networks(plan.deployed.as_slice())?,
         };
-        let (judged, naive_fits) = (fit(&plan.judged)?, fit(&plan.naive)?);
-        let deployed = match &plan.deployed {
-            Some(division) => {
-                let (division, trained) = with_network(division)?;
-                Some(bench.fit_deployed(division, trained, &judged)?)
-            }
-            None => None,
-        };
+        let stopped = trainings.stopped_early(self.settings.train.epochs);
+        let trainings = trainings.that_count()?;
+        let judged = bench.fit(trainings.judged)?;
+        let naive_fits = bench.fit(trainings.naive)?;
+        let deployed = trainings.deployed.into_iter().next();
+        let deployed = deployed
+            .map(|(division, trained)| bench.fit_deployed(division, trained, &judged))
+            .transpose()?;
         let fits = Fits { judged, deployed };
 
         let usable = collection.usable()?;
@@ -137,7 +144,7 @@ impl Evaluator<'_> {
             true => None,
             false => Some(NaiveComparison {
                 evaluation: judge(&bench, &naive_fits, None)?,
-                n_leaked: Some(plan.count_leaks(&usable.groups)),
+                n_leaked: Some(count_leaks(&plan.naive, &usable.groups)),
             }),
         };
         let session = Session {
@@ -146,7 +153,7 @@ impl Evaluator<'_> {
             usable: &usable,
             bench: &bench,
             plan: &plan,
-            interrupted: fits.interrupted(),
+            stopped,
         };
         let evaluation = judge(&bench, &fits.judged, Some(&usable.groups))?;
         let metrics = session.metrics(&fits, &evaluation, naive.as_ref())?;
@@ -165,8 +172,9 @@ impl Evaluator<'_> {
             naive: naive.map(|naive| naive.evaluation),
             metrics,
             unreadable: collection.unreadable(),
-            interrupted: session.interrupted,
-            figures_stand: fits.figures_stand(),
+            interrupted: fits.interrupted(&plan),
+            stopped: session.stopped,
+            figures_stand: fits.figures_stand(&plan),
         };
         Ok((
             Json(judged),

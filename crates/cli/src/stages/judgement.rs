@@ -74,18 +74,19 @@ pub(super) struct Fits {
 }
 
 impl Fits {
-    /// Whether a training was stopped early.
-    pub(super) fn interrupted(&self) -> bool {
+    /// Whether a training was stopped early, or before there was anything to judge.
+    pub(super) fn interrupted(&self, plan: &Plan) -> bool {
         let mut all = self.judged.iter().chain(&self.deployed);
         all.any(|fit| fit.trained.stopped == StopReason::Interrupted)
+            || self.judged.len() < plan.judged.len()
+            || self.deployed.is_none() && plan.deployed.is_some()
     }
 
     /// Whether the figures are those of the bundle's model although a training was
-    /// stopped early. Figures of folds say nothing of a model that was not trained to
-    /// its end, and one without a whole epoch is no model.
-    pub(super) fn figures_stand(&self) -> bool {
-        let trained = self.judged.iter().all(|fit| fit.trained.kept_epochs.any());
-        !self.interrupted() || (self.deployed.is_none() && trained)
+    /// stopped early: figures of folds say nothing of a model that was not trained to
+    /// its end.
+    pub(super) fn figures_stand(&self, plan: &Plan) -> bool {
+        !self.interrupted(plan) || plan.deployed.is_none()
     }
 }
 
@@ -97,7 +98,8 @@ pub(super) struct Session<'a> {
     pub(super) plan: &'a Plan,
     /// The BLAKE3 of each usable recording's file.
     pub(super) hashes: Vec<String>,
-    pub(super) interrupted: bool,
+    /// How far the networks were trained, if one was stopped early.
+    pub(super) stopped: Option<String>,
 }
 
 impl Session<'_> {
@@ -147,7 +149,8 @@ impl Session<'_> {
         let mut more = vec![
             ("data_digest", json!(self.data_digest())),
             ("seed", json!(self.bench.settings.train.seed)),
-            ("interrupted", json!(self.interrupted)),
+            ("interrupted", json!(self.stopped.is_some())),
+            ("stopped", json!(self.stopped)),
             ("warnings", json!(self.plan.warnings)),
             ("unreadable", json!(unreadable)),
             ("folds", json!(folds)),

@@ -338,19 +338,20 @@ fn cross_validation(
     names.iter().enumerate().map(divide).collect()
 }
 
-impl Plan {
-    /// How many recordings tested by the naive divisions have a relative in
-    /// their own training part.
-    pub(crate) fn count_leaks(&self, groups: &[usize]) -> usize {
-        let leaks = |division: &Division| {
-            let of = |part: Part| (0..groups.len()).filter(move |&i| division.parts[i] == part);
-            let trained: HashSet<usize> = of(Part::Train).map(|i| groups[i]).collect();
-            of(Part::Test)
-                .filter(|&i| trained.contains(&groups[i]))
-                .count()
-        };
-        self.naive.iter().map(leaks).sum()
-    }
+/// How many recordings tested by some divisions have a relative in the training part of
+/// the same one.
+pub(super) fn count_leaks<'a>(
+    divisions: impl IntoIterator<Item = &'a Division>,
+    groups: &[usize],
+) -> usize {
+    let leaks = |division: &Division| {
+        let of = |part: Part| (0..groups.len()).filter(move |&i| division.parts[i] == part);
+        let trained: HashSet<usize> = of(Part::Train).map(|i| groups[i]).collect();
+        of(Part::Test)
+            .filter(|&i| trained.contains(&groups[i]))
+            .count()
+    };
+    divisions.into_iter().map(leaks).sum()
 }
 
 /// Takes a validation part, if the settings want one, out of the recordings `among`;

@@ -105,7 +105,10 @@ impl Trainer {
         if trained.stopped == StopReason::Interrupted {
             // Good enough to use now, and not what these settings ask for.
             context.do_not_cache();
-            context.warn("training was interrupted; these are the best weights until then");
+            context.warn(match trained.kept_epochs.any() {
+                true => "training was interrupted; these are the best weights until then",
+                false => "training was interrupted before its first epoch ended",
+            });
         } else {
             // What cannot be removed does no harm.
             let _ = std::fs::remove_dir_all(&checkpoints);

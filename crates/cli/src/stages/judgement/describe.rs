@@ -13,6 +13,7 @@ use crate::report::{
     NetworkSummary, Report, TrainingCurves, WantedPrecision,
 };
 use crate::stages::fit::{Fit, Tested};
+use crate::stages::split::count_leaks;
 
 /// How many mistakes the report shows.
 const N_MISTAKES: usize = 12;
@@ -37,7 +38,7 @@ impl Session<'_> {
                 self.bench.settings.train.architecture.name(),
             ),
             evaluated_on: self.evaluated_on(fits),
-            notes: self.notes(),
+            notes: self.notes(fits),
             evaluation: evaluation.clone(),
             naive: naive.cloned(),
             folds: self.folds(fits)?,
@@ -60,26 +61,34 @@ impl Session<'_> {
     fn evaluated_on(&self, fits: &Fits) -> String {
         let n: usize = fits.judged.iter().map(|fit| fit.test.len()).sum();
         let clips = plural(n, "recording", "recordings");
-        match fits.judged.len() {
-            1 => format!(
-                "{clips} of the test part, none of which has a copy or a relative among those trained on"
-            ),
-            folds => format!(
-                "{clips}, each tested in one of {folds} folds by a network that was trained on none of its copies and relatives"
-            ),
+        let divisions = fits.judged.iter().map(|fit| &fit.division);
+        let n_torn = count_leaks(divisions, &self.usable.groups);
+        let related = related(n_torn);
+        match (fits.judged.len(), self.plan.judged.len()) {
+            (_, 1) => format!("{clips} of the test part, {related}"),
+            (judged, all) if judged < all => {
+                format!("{clips}, {related}, tested in {judged} of {all} folds")
+            }
+            (_, all) => format!("{clips}, {related}, each tested in one of {all} folds"),
         }
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, fits: &Fits) -> Vec<String> {
         let mut notes = self.plan.warnings.clone();
-        if self.interrupted {
-            notes.push(
-                "Training was interrupted; these figures are of the best weights until then."
-                    .to_owned(),
-            );
+        if let Some(stopped) = &self.stopped {
+            notes.push(format!(
+                "{stopped}; the figures are of the weights until then."
+            ));
+        }
+        match (&fits.deployed, &fits.judged[..]) {
+            (None, [first, ..]) if self.plan.deployed.is_some() => notes.push(format!(
+                "The model in the bundle is that of {}, for want of one that was trained on all recordings.",
+                first.division.name
+            )),
+            _ => {}
         }
         if let Some(deployed) = &self.plan.deployed
-            && !self.interrupted
+            && self.stopped.is_none()
         {
             let but = match deployed.parts.contains(&Part::Validation) {
                 true => " but a validation part",
@@ -93,7 +102,7 @@ impl Session<'_> {
     }
 
     fn folds(&self, fits: &Fits) -> Result<Vec<Fold>> {
-        if fits.judged.len() == 1 {
+        if self.plan.judged.len() == 1 {
             return Ok(Vec::new());
         }
         let describe = |fit: &Fit| {
@@ -224,6 +233,19 @@ impl Session<'_> {
             Entry::new("training seed", self.bench.settings.train.seed),
             Entry::new("split seed", self.bench.settings.split.seed),
         ]
+    }
+}
+
+/// How many of the tested recordings their networks know, in a way.
+fn related(n_torn: usize) -> String {
+    match n_torn {
+        0 => "none of which has a copy or a relative among those that its network was trained on"
+            .to_owned(),
+        1 => "one of which has a copy or a relative among those that its network was trained on"
+            .to_owned(),
+        n => format!(
+            "{n} of which have a copy or a relative among those that their network was trained on"
+        ),
     }
 }
 
