@@ -229,8 +229,8 @@ fn inverted_residual(inputs: usize, outputs: usize, stride: usize) -> Vec<Layer>
     }
 }
 
-/// Residual blocks; the later ones are 1×1, so that no output sees more than
-/// about a third of the bands. Koutini et al. found that a receptive field that
+/// Residual blocks; the later ones are 1×1, so that no output sees more than 47
+/// bands, just under half of the default 96. Koutini et al. found that a receptive field that
 /// covers the whole spectrogram overfits on small sets of sounds.
 fn resnet(classes: usize, scale: Scale) -> Vec<Layer> {
     let mut layers = conv_bn_relu(scale.channels(16), 5, 2);

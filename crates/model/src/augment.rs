@@ -316,8 +316,8 @@ impl<'a> Augmenter<'a> {
     }
 }
 
-/// Whether something of this probability happens now. Draws one number always,
-/// so that changing one setting leaves the other draws as they were.
+/// Whether something of this probability happens now. Draws one number always, also
+/// for what never happens; what does happen draws its own after it.
 pub(crate) fn happens(probability: f64, rng: &mut ChaCha8Rng) -> bool {
     rng.random::<f64>() < probability
 }

@@ -119,14 +119,13 @@ pub struct PrecisionThreshold {
 }
 
 /// Where a model comes from. Filled in by whoever trained it: this crate reads
-/// neither clock nor environment.
+/// neither clock nor environment, and no time is part of it: equal runs write equal
+/// bundles.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Provenance {
     /// The program and its version, such as `biophony 0.1.0`.
     pub program: String,
-    /// When training ended, as RFC 3339 in UTC.
-    pub created: Option<String>,
     /// What it was trained on: a name, a path, a content digest.
     pub dataset: serde_json::Value,
     /// The settings of the run.

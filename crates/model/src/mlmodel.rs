@@ -36,10 +36,6 @@ pub(crate) fn files(bundle: &Bundle) -> Vec<(&'static str, Vec<u8>)> {
 
 fn mlmodel(bundle: &Bundle) -> String {
     let n_classes = bundle.labels.len();
-    let created = match &bundle.provenance.created {
-        Some(created) => format!("utc_time_created: {}\n", quoted(&mlflow_time(created))),
-        None => String::new(),
-    };
     let labels: String = bundle
         .labels
         .names()
@@ -77,7 +73,7 @@ signature:
   inputs: '[{{\"type\": \"tensor\", \"tensor-spec\": {{\"dtype\": \"float32\", \"shape\": [-1, -1]}}}}]'
   outputs: '[{{\"name\": \"{OUTPUT}\", \"type\": \"tensor\", \"tensor-spec\": {{\"dtype\": \"float32\", \"shape\": [-1, {n_classes}]}}}}]'
   params: null
-{created}",
+",
         rate = bundle.front_end.rate().hertz(),
         program = quoted(&bundle.provenance.program),
     )
@@ -128,11 +124,6 @@ fn example() -> String {
     format!("[[{}]]", samples.join(", "))
 }
 
-/// From RFC 3339 to the form in which MLflow writes times.
-fn mlflow_time(rfc3339: &str) -> String {
-    rfc3339.replace('T', " ").trim_end_matches('Z').to_owned()
-}
-
 /// A YAML string in double quotes, whatever it holds.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
@@ -179,7 +170,6 @@ mod tests {
             "    data: model.onnx",
             "  - \"wren\"",
             "  sample_rate: 8000",
-            "utc_time_created: \"2026-01-02 03:04:05\"",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -239,10 +239,6 @@ fn describe(
         provenance: vec![
             Entry::new("judged by", concat!("biophony ", env!("CARGO_PKG_VERSION"))),
             Entry::new("model made by", &bundle.provenance.program),
-            Entry::new(
-                "model made",
-                bundle.provenance.created.as_deref().unwrap_or("unknown"),
-            ),
         ],
     })
 }

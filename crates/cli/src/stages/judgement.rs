@@ -268,7 +268,6 @@ impl Session<'_> {
             .collect();
         Provenance {
             program: concat!("biophony ", env!("CARGO_PKG_VERSION")).to_owned(),
-            created: None,
             dataset: json!({
                 "name": self.collection.name,
                 "digest": self.data_digest(),

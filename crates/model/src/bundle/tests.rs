@@ -66,7 +66,6 @@ pub(crate) fn small_bundle() -> Bundle {
         metrics: serde_json::json!({ "accuracy": 0.9 }),
         provenance: Provenance {
             program: "biophony 0.1.0".into(),
-            created: Some("2026-01-02T03:04:05Z".into()),
             ..Provenance::default()
         },
     }
@@ -132,6 +131,13 @@ fn check_refused(change: impl FnOnce(&mut serde_json::Value), expected: &[&str])
     for words in expected {
         assert!(chain.contains(words), "`{words}` is not in: {chain}");
     }
+}
+
+#[test]
+fn provenance_of_older_bundles_is_read() {
+    let older = r#"{"program": "biophony 0.1.0", "created": null, "settings": {}}"#;
+    let provenance: Provenance = serde_json::from_str(older).unwrap();
+    assert_eq!(provenance.program, "biophony 0.1.0");
 }
 
 #[test]
