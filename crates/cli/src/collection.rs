@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::UsageError;
 use crate::arguments::{CollectionArguments, FoldsArgument};
 use crate::commands::chain;
-use crate::progress::Bar;
+use crate::progress::{Bar, note};
 use crate::settings::Settings;
 
 /// Labelled recordings and what the audit found out about them.
@@ -30,7 +30,7 @@ pub(crate) struct Collection {
 impl Collection {
     /// Lists the recordings and audits them.
     pub(crate) fn open(arguments: &CollectionArguments, settings: &Settings) -> Result<Self> {
-        let dataset = list(arguments)?;
+        let dataset = read(arguments)?;
         let bar = Bar::new("audit", dataset.recordings.len());
         let audit = audit(&dataset, &settings.audit, &|done, _| bar.set(done));
         bar.finish();
@@ -260,13 +260,22 @@ pub(crate) fn require_validation(
     )))
 }
 
-/// The recordings that the command line names.
+/// The recordings that the command line names, and warnings about how they are named.
 ///
 /// # Errors
 ///
 /// A [`UsageError`] when what is named is not there or is not what it has to be; another
 /// when it cannot be read.
 pub(crate) fn list(arguments: &CollectionArguments) -> Result<Dataset> {
+    let dataset = read(arguments)?;
+    for finding in dataset.skipped.almost_columns() {
+        note(&format!("warning: the manifest's {}", finding.message()));
+    }
+    Ok(dataset)
+}
+
+/// The same without a word: an audit has the warnings among its findings.
+fn read(arguments: &CollectionArguments) -> Result<Dataset> {
     let listed = match (&arguments.folder, &arguments.manifest) {
         (Some(folder), _) => scan(folder),
         (None, Some(manifest)) if manifest.is_dir() => {

@@ -312,3 +312,23 @@ fn instructions_that_there_are_not_are_told() {
         assert_eq!(with(name), (Some(0), String::new()));
     }
 }
+
+#[test]
+fn a_column_that_may_be_misspelled_is_warned_of_and_one_of_ones_own_is_not() {
+    let place = Place::with_collection();
+    let rows = (0..10).map(|i| format!("clips/hum/hum_{i}.wav,hum,1,pond\n"));
+    let table = format!(
+        "path,label,folds,plot\n{}clips/hiss/hiss_0.wav,hiss,2,wood\n",
+        rows.collect::<String>()
+    );
+    std::fs::write(place.path("table.csv"), table).unwrap();
+    let warning = "column `folds` is ignored; `fold` would not be";
+    let told = place.expect(0, &["audit", "--manifest", "table.csv"]);
+    assert!(told.contains(warning) && !told.contains("plot"), "{told}");
+    let train = ["train", "--manifest", "table.csv", "--folds", "manifest"];
+    let errors = place.complaint(2, &train);
+    assert!(
+        errors.starts_with(&format!("warning: the manifest's {warning}\n")),
+        "{errors}"
+    );
+}

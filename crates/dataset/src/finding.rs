@@ -120,6 +120,13 @@ pub enum Finding {
         /// The folders.
         paths: Vec<String>,
     },
+    /// A column of the manifest that was ignored and may be misspelled.
+    AlmostColumn {
+        /// The column.
+        column: String,
+        /// The one with a meaning that it is spelled almost like.
+        meant: String,
+    },
 }
 
 /// How much a finding matters.
@@ -159,6 +166,7 @@ impl Finding {
             | Finding::Imbalance { .. }
             | Finding::FewRecordings { .. }
             | Finding::Unlabelled { .. }
+            | Finding::AlmostColumn { .. }
             | Finding::Copies { .. }
             | Finding::NearCopies { .. } => Severity::Warning,
             Finding::Clipped { .. }
@@ -187,6 +195,7 @@ impl Finding {
             Finding::EmptyClass { .. } => "Empty class folders",
             Finding::Unlabelled { .. } => "Recordings without a class",
             Finding::NotListed { .. } => "Files and folders left out",
+            Finding::AlmostColumn { .. } => "Columns of the manifest that may be misspelled",
         }
     }
 
@@ -256,6 +265,9 @@ impl Finding {
             } => format!("{label}: {n_independent}, copies counted once"),
             Finding::EmptyClass { label } => format!("{label}: no recording in it"),
             Finding::Unlabelled { paths } | Finding::NotListed { paths } => paths.join(", "),
+            Finding::AlmostColumn { column, meant } => {
+                format!("column `{column}` is ignored; `{meant}` would not be")
+            }
         }
     }
 
@@ -306,6 +318,9 @@ impl Finding {
             }
             Finding::NotListed { .. } => {
                 "Check their permissions and links, and give them names in Unicode (UTF-8)."
+            }
+            Finding::AlmostColumn { .. } => {
+                "Nothing, if the column is one of your own; otherwise correct its name."
             }
         }
     }

@@ -135,6 +135,7 @@ impl Audit {
         if !paths.is_empty() {
             findings.push(Finding::NotListed { paths });
         }
+        findings.extend(self.skipped.almost_columns());
     }
 }
 

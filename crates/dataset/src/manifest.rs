@@ -1,8 +1,9 @@
 //! A CSV file that lists recordings becomes a data set.
 //!
 //! Columns: `path`, `label`, and at will `group`, `fold` and `split`, in any
-//! order; others are ignored. Paths are seen from the manifest's folder. Folders
-//! without a manifest are read by [`crate::scan`].
+//! order; others are ignored, and remembered if they are spelled almost like one of
+//! these. Paths are seen from the manifest's folder. Folders without a manifest are read
+//! by [`crate::scan`].
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -31,12 +32,7 @@ pub fn read_manifest(manifest: &Path) -> Result<Dataset, DatasetError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let recordings = parse(&bytes, manifest, root)?;
-    let dataset = Dataset {
-        root: root.to_path_buf(),
-        recordings,
-        skipped: Skipped::default(),
-    };
+    let dataset = parse(&bytes, manifest, root)?;
     if dataset.recordings.is_empty() {
         let path = manifest.to_path_buf();
         return Err(DatasetError::EmptyManifest { path });
@@ -44,7 +40,7 @@ pub fn read_manifest(manifest: &Path) -> Result<Dataset, DatasetError> {
     Ok(dataset)
 }
 
-fn parse(bytes: &[u8], manifest: &Path, root: &Path) -> Result<Vec<Recording>, DatasetError> {
+fn parse(bytes: &[u8], manifest: &Path, root: &Path) -> Result<Dataset, DatasetError> {
     // Spreadsheets like to begin UTF-8 with a byte-order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new()
@@ -55,7 +51,12 @@ fn parse(bytes: &[u8], manifest: &Path, root: &Path) -> Result<Vec<Recording>, D
         .headers()
         .map_err(|error| bad_line(manifest, error))?;
     let columns = Columns::find(header, manifest)?;
+    let skipped = Skipped {
+        almost_columns: columns.almost(header),
+        ..Skipped::default()
+    };
 
+    let places = Places::of(root);
     let mut recordings = Vec::new();
     let mut first_lines = HashMap::new();
     for row in reader.records() {
@@ -68,7 +69,7 @@ fn parse(bytes: &[u8], manifest: &Path, root: &Path) -> Result<Vec<Recording>, D
             manifest,
         };
         let recording = row.recording(root)?;
-        if let Some(first) = first_lines.insert(recording.path.clone(), line) {
+        if let Some(first) = first_lines.insert(places.of_file(&recording), line) {
             return Err(DatasetError::DuplicatePath {
                 path: manifest.to_path_buf(),
                 line,
@@ -79,7 +80,43 @@ fn parse(bytes: &[u8], manifest: &Path, root: &Path) -> Result<Vec<Recording>, D
         recordings.push(recording);
     }
     recordings.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(recordings)
+    Ok(Dataset {
+        root: root.to_path_buf(),
+        recordings,
+        skipped,
+    })
+}
+
+/// Where the manifest is, as a path from the top of the file system, by which a file is
+/// known however its line spells it.
+struct Places {
+    /// The folder in which relative paths are seen.
+    working: PathBuf,
+    root: PathBuf,
+    /// The same, links followed.
+    real_root: Option<PathBuf>,
+}
+
+impl Places {
+    fn of(root: &Path) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
+        Self {
+            working: absolute(Path::new(".")),
+            root: normalize(&absolute(root)),
+            real_root: root.canonicalize().ok(),
+        }
+    }
+
+    /// Links within the folder are not followed: two of them are two recordings, of which
+    /// the audit says that they are copies.
+    fn of_file(&self, recording: &Recording) -> PathBuf {
+        let path = normalize(&self.working.join(&recording.path));
+        let real_root = self.real_root.as_ref();
+        match real_root.and_then(|root| path.strip_prefix(root).ok()) {
+            Some(rest) => self.root.join(rest),
+            None => path,
+        }
+    }
 }
 
 /// The separator of the header line: a comma, or what spreadsheets put in its
@@ -131,36 +168,43 @@ impl Columns {
                 return Err(bad(name, "appears twice".to_owned()));
             }
         }
-        // Those that must be there come first: what is like another column does not
-        // explain that one of them is missing.
-        for column in COLUMNS {
+        for column in ["path", "label"] {
             if found.contains_key(column) {
                 continue;
             }
-            if let Some(name) = header.iter().find(|name| nearest(name) == Some(column)) {
+            let is_near = |name: &&str| distance_to(column, name) <= 2 && name.len() >= 3;
+            if let Some(name) = header.iter().find(is_near) {
                 return Err(bad(name, format!("unknown; did you mean `{column}`?")));
             }
-            if ["path", "label"].contains(&column) {
-                let hint = format!(
-                    "; the header is `{}`",
-                    header.iter().collect::<Vec<_>>().join(",")
-                );
-                return Err(DatasetError::MissingColumn { path, column, hint });
-            }
+            let hint = format!(
+                "; the header is `{}`",
+                header.iter().collect::<Vec<_>>().join(",")
+            );
+            return Err(DatasetError::MissingColumn { path, column, hint });
         }
         Ok(Self(found))
     }
+
+    /// The columns of the header that have no meaning, but a letter more, less or other
+    /// than one that is not there. Such a name need not be a slip of the pen: `gold` is a
+    /// word.
+    fn almost(&self, header: &csv::StringRecord) -> Vec<(String, String)> {
+        let meant = |name: &str| {
+            COLUMNS
+                .into_iter()
+                .filter(|column| !self.0.contains_key(column))
+                .find(|column| distance_to(column, name) == 1 && name.len() >= 4)
+        };
+        header
+            .iter()
+            .filter_map(|name| Some((name.to_owned(), meant(name)?.to_owned())))
+            .collect()
+    }
 }
 
-/// The known column that `name` is a misspelling of.
-fn nearest(name: &str) -> Option<&'static str> {
-    let lower = name.to_ascii_lowercase();
-    if COLUMNS.contains(&lower.as_str()) {
-        return None;
-    }
-    let distance = |column: &&str| strsim::damerau_levenshtein(&lower, column);
-    let column = COLUMNS.iter().min_by_key(|column| distance(column))?;
-    (distance(column) <= 2 && lower.len() >= 3).then_some(*column)
+/// How many letters are more, less, other or changed places with the next.
+fn distance_to(column: &str, name: &str) -> usize {
+    strsim::damerau_levenshtein(&name.to_ascii_lowercase(), column)
 }
 
 /// One line of the manifest.
@@ -285,10 +329,6 @@ mod tests {
             ", line 1: column `pth`: unknown; did you mean `path`?",
         );
         check_error(
-            "path,label,gruop\n1.wav,a,x\n",
-            ", line 1: column `gruop`: unknown; did you mean `group`?",
-        );
-        check_error(
             "filename,label\n1.wav,a\n",
             ", line 1: no column `path`; the header is `filename,label`",
         );
@@ -300,6 +340,32 @@ mod tests {
             "path,label,path\n",
             ", line 1: column `path`: appears twice",
         );
+    }
+
+    #[track_caller]
+    fn check_almost(header: &str, expected: &[(&str, &str)]) {
+        let dataset = read(format!("{header}\n1.wav,a,x\n").as_bytes()).expect("reads");
+        let found = dataset.skipped.almost_columns.iter();
+        let found: Vec<_> = found.map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert_eq!(found, expected, "{header}");
+    }
+
+    #[test]
+    fn columns_of_ones_own_are_ignored_and_slips_of_the_pen_remembered() {
+        for own in ["plot", "folder", "old", "spl", "crop", "drop", "group_id"] {
+            check_almost(&format!("path,label,{own}"), &[]);
+        }
+        for (slip, meant) in [
+            ("gruop", "group"),
+            ("Folds", "fold"),
+            ("gold", "fold"),
+            ("splt", "split"),
+        ] {
+            check_almost(&format!("path,label,{slip}"), &[(slip, meant)]);
+        }
+        // With a fold nobody misses one.
+        let both = read(b"path,label,gold,fold\n1.wav,a,x,1\n").expect("reads");
+        assert_eq!(both.skipped, Skipped::default());
     }
 
     #[test]
@@ -324,6 +390,24 @@ mod tests {
             "path,label\na/1.wav,a\nb.wav,b\n./a/./1.wav,a\n",
             ", line 4: `./a/./1.wav` was listed before, in line 2",
         );
+    }
+
+    #[test]
+    fn a_path_from_the_top_repeats_one_from_the_folder() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let real = folder.path().canonicalize().expect("it is there");
+        for place in [folder.path(), &real] {
+            let path = folder.path().join("list.csv");
+            let listed = place.join("a/../1.wav").display().to_string();
+            let content = format!("path,label\n\"{listed}\",a\n1.wav,b\n");
+            std::fs::write(&path, content).expect("writes the manifest");
+            let error = read_manifest(&path).expect_err("it is listed twice");
+            let message = error.to_string();
+            assert!(
+                message.ends_with(", line 3: `1.wav` was listed before, in line 2"),
+                "{message}"
+            );
+        }
     }
 
     #[test]

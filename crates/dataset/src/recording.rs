@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::Finding;
+
 /// A sound file and what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
@@ -112,6 +114,9 @@ pub struct Skipped {
     pub unlistable: Vec<String>,
     /// Class folders without a recording.
     pub empty_classes: Vec<String>,
+    /// Columns of a manifest that were ignored, each with the column that it is spelled
+    /// almost like.
+    pub almost_columns: Vec<(String, String)>,
 }
 
 impl Skipped {
@@ -122,6 +127,15 @@ impl Skipped {
             + self.unlabelled.len()
             + self.loops.len()
             + self.unlistable.len()
+    }
+
+    /// What to say of columns that may be misspelled.
+    pub fn almost_columns(&self) -> impl Iterator<Item = Finding> {
+        let finding = |(column, meant): &(String, String)| Finding::AlmostColumn {
+            column: column.clone(),
+            meant: meant.clone(),
+        };
+        self.almost_columns.iter().map(finding)
     }
 }
 

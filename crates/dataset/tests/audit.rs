@@ -178,3 +178,20 @@ fn real_clips_can_all_be_audited() {
         assert_eq!(folds[first.expect("is among them")], folds[i]);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_listed_twice_also_by_way_of_a_link_to_the_folder() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let real = folder.path().canonicalize().expect("it is there");
+    let (data, link) = (real.join("data"), real.join("link"));
+    std::fs::create_dir(&data).expect("creates");
+    std::os::unix::fs::symlink(&data, &link).expect("links");
+    let rows = format!("path,label\n{}/1.wav,a\n1.wav,b\n", data.display());
+    std::fs::write(data.join("list.csv"), rows).expect("writes");
+    for place in [data, link] {
+        let read = read_manifest(&place.join("list.csv"));
+        let message = read.expect_err("is listed twice").to_string();
+        assert!(message.contains("was listed before"), "{message}");
+    }
+}
