@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::arguments::Common;
-use crate::progress::note;
+use crate::progress::{harmless, note};
 use crate::settings::{SIMD, Settings, Sources};
 
 /// Where settings are looked for when no file is named.
@@ -68,8 +68,14 @@ fn load_settings_over(
     Ok(settings)
 }
 
-/// Writes to standard output; a reader that has gone away is no error.
+/// Writes to standard output, with escapes for control characters in names.
 fn print(text: &str) -> Result<()> {
+    print_exactly(&harmless(text))
+}
+
+/// Writes to standard output what another program reads; a reader that has gone away is
+/// no error.
+fn print_exactly(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         outcome => Ok(outcome?),

@@ -1,5 +1,6 @@
 //! Progress on the terminal, on standard error and only where someone watches.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -11,8 +12,27 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Prints a line to standard error, above the bars if there are any.
 pub(crate) fn note(line: &str) {
+    let line = harmless(line);
     // Who has gone away misses the line; that is no reason to end a run.
     BARS.suspend(|| drop(writeln!(std::io::stderr(), "{line}")));
+}
+
+/// The text with escapes for control characters, line ends and tabs aside: names of files
+/// and classes can have some that tell a terminal to do things. The escapes are those of
+/// JSON, which stays what it was.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    let is_meant = |character: char| matches!(character, '\n' | '\t') || !character.is_control();
+    if text.chars().all(is_meant) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_meant(character) {
+            true => shown.push(character),
+            false => shown.push_str(&format!("\\u{:04x}", u32::from(character))),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// A bar that counts one kind of work.

@@ -332,3 +332,23 @@ fn a_column_that_may_be_misspelled_is_warned_of_and_one_of_ones_own_is_not() {
         "{errors}"
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn names_of_files_and_classes_cannot_speak_to_the_terminal() {
+    let place = Place::with_collection();
+    let name = "ho\nwl/x\x1b]0;pwn\x07.wav";
+    std::fs::create_dir(place.path("clips/ho\nwl")).unwrap();
+    std::fs::write(place.path("clips").join(name), "no sound").unwrap();
+    let output = place.run(&["audit", "clips"]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    for text in [&errors, &table] {
+        assert!(!text.contains(['\x1b', '\x07']), "{text:?}");
+        assert!(text.contains(r"x\u001b]0;pwn\u0007.wav"), "{text}");
+    }
+    assert!(table.contains("ho\\u000awl "), "{table}");
+    let output = place.run(&["audit", "clips", "--json"]);
+    let told = json(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(told["findings"][0]["path"], name);
+}

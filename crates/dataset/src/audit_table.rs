@@ -18,8 +18,9 @@ impl Audit {
     }
 
     fn write_classes(&self, out: &mut String) -> std::fmt::Result {
-        let labels = self.classes.iter().map(|class| class.label.chars().count());
-        let width = labels.max().unwrap_or(0).max(5);
+        let labels: Vec<_> = self.classes.iter().map(|one| visible(&one.label)).collect();
+        let widths = labels.iter().map(|label| label.chars().count());
+        let width = widths.max().unwrap_or(0).max(5);
         writeln!(
             out,
             "{:width$}  recordings  independent  unreadable  duration",
@@ -34,9 +35,9 @@ impl Audit {
                 "{label:width$}  {readable:>10}  {groups:>11}  {unreadable:>10}  {duration:>8}"
             )
         };
-        for class in &self.classes {
+        for (class, label) in self.classes.iter().zip(&labels) {
             let counts = [class.n_readable, class.n_groups, class.n_unreadable];
-            row(&class.label, counts, class.total_seconds)?;
+            row(label, counts, class.total_seconds)?;
             n_readable += class.n_readable;
             n_groups += class.n_groups;
             n_unreadable += class.n_unreadable;
@@ -65,7 +66,7 @@ impl Audit {
             let severity = first.severity().name();
             writeln!(out, "\n{severity}: {} ({})", first.title(), kind.len())?;
             for finding in kind.iter().take(SHOWN) {
-                writeln!(out, "  {}", shortened(&finding.message(), 160))?;
+                writeln!(out, "  {}", shortened(&visible(&finding.message()), 160))?;
             }
             if kind.len() > SHOWN {
                 writeln!(out, "  … and {} more", kind.len() - SHOWN)?;
@@ -74,6 +75,19 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// The text with escapes for its control characters, which would move the cursor, end
+/// the line, or tell the terminal to do things.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// `1:02:03` or `2:03.4`.
@@ -106,6 +120,14 @@ mod tests {
         assert_eq!(duration(59.97), "0:59.9");
         assert_eq!(duration(123.4), "2:03.4");
         assert_eq!(duration(3_723.0), "1:02:03");
+    }
+
+    #[test]
+    fn names_cannot_speak_to_the_terminal() {
+        assert_eq!(
+            visible("ä\x1b]0;x\x07\n\u{9b}"),
+            r"ä\u001b]0;x\u0007\u000a\u009b"
+        );
     }
 
     #[test]

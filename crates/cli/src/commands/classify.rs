@@ -13,10 +13,11 @@ use biophony_model::{Prediction, Predictor};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::{load_settings, print, report_failures};
+use super::{load_settings, print, print_exactly, report_failures};
 use crate::Outcome;
 use crate::arguments::{ClassifyArguments, Common};
 use crate::home::Home;
+use crate::progress::note;
 use crate::tracking::find_model;
 
 /// How many files are decoded at once; bounds the memory that waveforms take.
@@ -90,7 +91,7 @@ impl<'a> Writer<'a> {
             return Ok(Self::Json { rows: Vec::new() });
         }
         if arguments.format.csv {
-            print(&csv_line(columns(labels).into_iter())?)?;
+            print_exactly(&csv_line(columns(labels).into_iter())?)?;
             return Ok(Self::Csv { labels });
         }
         Ok(Self::Text {
@@ -107,7 +108,7 @@ impl<'a> Writer<'a> {
         let best = &prediction.ranked[0];
         if !matches!(self, Self::Json { .. }) {
             for warning in warnings {
-                eprintln!("warning: `{}`: {warning}", path.display());
+                note(&format!("warning: `{}`: {warning}", path.display()));
             }
         }
         match self {
@@ -136,7 +137,7 @@ impl<'a> Writer<'a> {
                     .iter()
                     .map(|label| prediction.probability_of(label).to_string());
                 let last = warnings.join("; ");
-                print(&csv_line(fixed.into_iter().chain(each).chain([last]))?)
+                print_exactly(&csv_line(fixed.into_iter().chain(each).chain([last]))?)
             }
             Self::Json { rows } => {
                 rows.push(json!({

@@ -10,6 +10,7 @@ use biophony_audio::{
 
 use super::load_settings;
 use crate::arguments::{Common, FeaturesArguments, ScaleArgument, TopDbArgument};
+use crate::progress::note;
 use crate::{Outcome, UsageError};
 
 pub(crate) fn run(common: &Common, arguments: &FeaturesArguments) -> Result<Outcome> {
@@ -23,7 +24,10 @@ pub(crate) fn run(common: &Common, arguments: &FeaturesArguments) -> Result<Outc
 
     let decoded = decode_file(&arguments.file, &DecodeLimits::default())?;
     for warning in &decoded.warnings {
-        eprintln!("warning: `{}`: {warning}", arguments.file.display());
+        note(&format!(
+            "warning: `{}`: {warning}",
+            arguments.file.display()
+        ));
     }
     let clip = resample(&decoded.clip, config.sample_rate())?;
     let spectrogram = FeatureExtractor::new(&config).extract(clip.samples())?;
