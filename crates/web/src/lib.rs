@@ -47,6 +47,6 @@ pub use hooks::{DemoProgress, DemoTrainer, ExampleClip, ExampleClips};
 pub use limits::Limits;
 pub use model_slot::{Identity, ModelChoice, ModelSlot, Served};
 pub use router::app;
-pub use server::Server;
+pub use server::{EndSignals, Server};
 pub use state::{Config, WebState};
 pub use tls::{Tls, lan_addresses};

@@ -92,18 +92,10 @@ impl Server {
     /// # Errors
     ///
     /// When the system's signals cannot be listened to.
-    pub fn wait(self) -> Result<(), WebError> {
-        let system = |source| WebError::System {
-            doing: "listen for signals",
-            source,
-        };
-        let signals = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .map_err(system)?;
-        signals.block_on(asked_to_end()).map_err(system)?;
+    pub fn wait(self, mut signals: EndSignals) -> Result<(), WebError> {
+        signals.next()?;
         std::thread::spawn(move || {
-            if signals.block_on(asked_to_end()).is_ok() {
+            if signals.next().is_ok() {
                 std::process::exit(130);
             }
         });
@@ -125,6 +117,68 @@ impl Server {
             // It has no result, and a panic in it has been printed.
             let _ = thread.join();
         }
+    }
+}
+
+/// The signals that ask the process to end: Ctrl-C and SIGTERM. From when this is made
+/// on, they no longer end it by themselves.
+pub struct EndSignals {
+    runtime: Runtime,
+    #[cfg(unix)]
+    kinds: [tokio::signal::unix::Signal; 2],
+}
+
+impl EndSignals {
+    /// Listens for them; to be called before anybody is told that there is a server.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let us.
+    pub fn listen() -> Result<Self, WebError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .map_err(no_signals)?;
+        #[cfg(unix)]
+        let kinds = {
+            use tokio::signal::unix::{SignalKind, signal};
+            let _within = runtime.enter();
+            [
+                signal(SignalKind::interrupt()).map_err(no_signals)?,
+                signal(SignalKind::terminate()).map_err(no_signals)?,
+            ]
+        };
+        Ok(Self {
+            runtime,
+            #[cfg(unix)]
+            kinds,
+        })
+    }
+
+    /// Waits for the next of them, which may have come before.
+    fn next(&mut self) -> Result<(), WebError> {
+        #[cfg(unix)]
+        {
+            let [interrupt, terminate] = &mut self.kinds;
+            self.runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            });
+            Ok(())
+        }
+        #[cfg(not(unix))]
+        self.runtime
+            .block_on(tokio::signal::ctrl_c())
+            .map_err(no_signals)
+    }
+}
+
+fn no_signals(source: io::Error) -> WebError {
+    WebError::System {
+        doing: "listen for signals",
+        source,
     }
 }
 
@@ -269,21 +323,4 @@ async fn to_https(request: Request) -> Response {
         Some(host) => Redirect::permanent(&format!("https://{host}{path}")).into_response(),
         None => StatusCode::BAD_REQUEST.into_response(),
     }
-}
-
-/// Waits for Ctrl-C or a service manager's wish.
-async fn asked_to_end() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use biophony_tracking::server::Access;
 use biophony_tracking::{CHAMPION, TrackingStore};
-use biophony_web::{Config, ModelChoice, Server, Tls, WebState, lan_addresses};
+use biophony_web::{Config, EndSignals, ModelChoice, Server, Tls, WebState, lan_addresses};
 
 use super::{load_settings, print};
 use crate::arguments::{Common, ServeArguments};
@@ -52,6 +52,7 @@ pub(crate) fn run(common: &Common, arguments: &ServeArguments) -> Result<Outcome
     let state = WebState::new(config)?;
     let models = state.models().clone();
     let fingerprint = tls.as_ref().map(|tls| tls.fingerprint().to_owned());
+    let signals = EndSignals::listen()?;
     let server = Server::start(arguments.addr, tls, state)?;
     print(&welcome(server.address(), fingerprint.as_deref(), is_open))?;
     match (models.current(), models.problem()) {
@@ -60,7 +61,7 @@ pub(crate) fn run(common: &Common, arguments: &ServeArguments) -> Result<Outcome
         (None, None) => eprintln!("no model yet; one is used as soon as it is put into use"),
     }
     drop(models);
-    server.wait()?;
+    server.wait(signals)?;
     Ok(Outcome::Complete)
 }
 
