@@ -309,7 +309,7 @@ mod tests {
         let mean = "Each is the mean of 3 networks";
         check_note(&[run_of(&[3])], 1, &[]);
         check_note(&[run_of(&[3, 3, 3])], 1, &[mean, together]);
-        let own = "Each network keeps an epoch of its own: 1, 3, 2.";
+        let own = "Each network keeps an epoch of its own: 1/3/2.";
         check_note(&[run_of(&[1, 3, 2])], 0, &[mean, own, together]);
         let some = "where all networks of a run kept the same one";
         check_note(&[run_of(&[1, 3, 2]), run_of(&[2, 2, 2])], 1, &[mean, some]);

@@ -220,11 +220,11 @@ mod tests {
         };
         assert_eq!(
             line("split", &trained),
-            "split: 0 epochs, kept epoch 9, 14, validation accuracy 0.750, macro-F1 0.250"
+            "split: 0 epochs, kept epoch 9/14, validation accuracy 0.750, macro-F1 0.250"
         );
         let metadata = TrainedNetwork(trained).metadata();
         assert_eq!(metadata["parameters"], "2 × 4");
-        assert_eq!(metadata["kept_epoch"], "9, 14");
+        assert_eq!(metadata["kept_epoch"], "9/14");
         assert_eq!(metadata["validation_accuracy"], 0.75);
     }
 }

@@ -40,14 +40,14 @@ impl<'a> FromIterator<&'a KeptEpochs> for KeptEpochs {
     }
 }
 
-/// The common epoch, or one for each network: `30`, `9, 14, 7`.
+/// The common epoch, or one for each network: `30`, `9/14/7`.
 impl Display for KeptEpochs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.common() {
             Some(epoch) => write!(f, "{epoch}"),
             None => {
                 let all: Vec<String> = self.0.iter().map(usize::to_string).collect();
-                f.write_str(&all.join(", "))
+                f.write_str(&all.join("/"))
             }
         }
     }
@@ -64,7 +64,7 @@ mod tests {
             each.iter().collect()
         };
         assert_eq!(kept(&[30, 30]).to_string(), "30");
-        assert_eq!(kept(&[9, 14, 7]).to_string(), "9, 14, 7");
+        assert_eq!(kept(&[9, 14, 7]).to_string(), "9/14/7");
         assert_eq!(kept(&[9, 14]).common(), None);
     }
 }
