@@ -22,6 +22,8 @@ mod fit;
 mod ingest;
 mod judgement;
 mod progress;
+#[cfg(test)]
+mod sample;
 mod split;
 mod train;
 pub(crate) mod watch;

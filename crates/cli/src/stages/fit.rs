@@ -215,25 +215,10 @@ impl Scored {
 
 #[cfg(test)]
 mod tests {
-    use biophony_model::{KeptEpochs, Normalizer, StopReason};
-    use biophony_nn::{Layer, Network, NetworkSpec, Shape};
-
+    use super::super::sample;
     use super::*;
 
     fn scored(validation: &[usize], test: &[usize]) -> Scored {
-        let spec = NetworkSpec {
-            input: Shape {
-                height: 1,
-                width: 1,
-                channels: 1,
-            },
-            layers: vec![Layer::Dense { outputs: 2 }],
-        };
-        let example = Example {
-            name: String::new(),
-            label: 0,
-            features: biophony_audio::Spectrogram::new(1, 1, vec![0.0]),
-        };
         let answers = |recordings: &[usize]| {
             let answer = |&recording: &usize| Answer {
                 recording,
@@ -246,15 +231,7 @@ mod tests {
                 name: String::new(),
                 parts: Vec::new(),
             },
-            trained: Trained {
-                network: Network::new(&spec, 1).unwrap(),
-                n_parameters: 4,
-                normalizer: Normalizer::fit(&[example]).unwrap(),
-                history: Vec::new(),
-                kept_epochs: KeptEpochs::one(0),
-                validation: None,
-                stopped: StopReason::Finished,
-            },
+            trained: sample::trained(),
             validation: answers(validation),
             test: answers(test),
         }

@@ -65,27 +65,13 @@ fn is_stopped(trained: &Trained) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use biophony_audio::Spectrogram;
-    use biophony_model::{EpochRecord, Example, KeptEpochs, Normalizer};
-    use biophony_nn::{Layer, Network, NetworkSpec, Shape};
+    use biophony_model::{EpochRecord, KeptEpochs};
 
+    use super::super::sample;
     use super::*;
 
     /// A network that was stopped after so many epochs, or trained for all 3.
     fn network(name: &str, epochs: usize) -> (Division, Trained) {
-        let spec = NetworkSpec {
-            input: Shape {
-                height: 1,
-                width: 1,
-                channels: 1,
-            },
-            layers: vec![Layer::Dense { outputs: 2 }],
-        };
-        let example = Example {
-            name: String::new(),
-            label: 0,
-            features: Spectrogram::new(1, 1, vec![0.0]),
-        };
         let record = |epoch| EpochRecord {
             epoch,
             learning_rate: 0.1,
@@ -98,16 +84,13 @@ mod tests {
             parts: Vec::new(),
         };
         let trained = Trained {
-            network: Network::new(&spec, 1).unwrap(),
-            n_parameters: 4,
-            normalizer: Normalizer::fit(&[example]).unwrap(),
             history: (1..=epochs).map(record).collect(),
             kept_epochs: KeptEpochs::one(epochs),
-            validation: None,
             stopped: match epochs {
                 3 => StopReason::Finished,
                 _ => StopReason::Interrupted,
             },
+            ..sample::trained()
         };
         (division, trained)
     }

@@ -181,34 +181,18 @@ impl Artifact for TrainedNetwork {
 
 #[cfg(test)]
 mod tests {
-    use biophony_audio::Spectrogram;
-    use biophony_model::{Example, KeptEpochs, Normalizer, ValidationScores};
-    use biophony_nn::{Layer, Network, NetworkSpec, Shape, merge};
+    use biophony_model::{KeptEpochs, ValidationScores};
+    use biophony_nn::merge;
 
+    use super::super::sample;
     use super::*;
 
     #[test]
     fn several_networks_are_told_as_so_many_of_one_size_with_what_they_reach_as_one() {
-        let spec = NetworkSpec {
-            input: Shape {
-                height: 1,
-                width: 1,
-                channels: 1,
-            },
-            layers: vec![Layer::Dense { outputs: 2 }],
-        };
-        let networks = [1, 2].map(|seed| Network::new(&spec, seed).unwrap());
-        let example = Example {
-            name: String::new(),
-            label: 0,
-            features: Spectrogram::new(1, 1, vec![0.0]),
-        };
+        let networks = [(); 2].map(|()| sample::trained().network);
         let kept = [9, 14].map(KeptEpochs::one);
         let trained = Trained {
-            network: merge(&networks).unwrap(),
-            n_parameters: networks[0].n_parameters(),
-            normalizer: Normalizer::fit(&[example]).unwrap(),
-            history: Vec::new(),
+            network: merge(&networks).expect("they are of one kind"),
             kept_epochs: kept.iter().collect(),
             validation: Some(ValidationScores {
                 loss: 0.5,
@@ -216,7 +200,7 @@ mod tests {
                 balanced_accuracy: 0.5,
                 macro_f1: 0.25,
             }),
-            stopped: StopReason::Stalled,
+            ..sample::trained()
         };
         assert_eq!(
             line("split", &trained),
